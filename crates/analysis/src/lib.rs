@@ -1,0 +1,158 @@
+//! The arithmetic of training a language model: a typed plan becomes a Graph of operators, and every number of the
+//! report is a fold over it, or a formula over such folds.
+//!
+//! Pure functions: nothing here reads a file, a clock or the environment. Each formula names its source.
+
+pub mod explain;
+pub mod folds;
+pub mod graph;
+mod model;
+mod quantities;
+pub mod report;
+mod requirements;
+mod sections;
+mod training;
+
+use llmplan_spec::diagnostic::Diagnostic;
+use llmplan_spec::plan::{
+    AttentionConvention, BytesConvention, Model, Origin, ParamsConvention, Plan, SettingValue,
+};
+use llmplan_spec::schema;
+use llmplan_spec::source::Sources;
+
+use quantities::Quantities;
+use report::{Assumption, Report};
+
+/// What there is to say about a plan.
+#[derive(Clone, Debug)]
+pub struct Analysis {
+    /// The report; `None` where the plan's numbers do not come out.
+    pub report: Option<Report>,
+    /// What is wrong. Counts beyond 128 bits, degrees and batches that do not divide, and a device without a peak for
+    /// the precision leave no report; a requirement that cannot be computed leaves the rest of it standing.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Everything this version knows about a plan.
+pub fn analyze(plan: &Plan, sources: &Sources) -> Analysis {
+    let graph = graph::lower(&plan.model);
+    let mut q = Quantities::new(plan, sources);
+    model::parameters(&mut q, &graph);
+    model::weights(&mut q);
+    model::flops(&mut q, &graph);
+    training::data(&mut q);
+    training::memory(&mut q, &graph);
+    training::run(&mut q);
+    if !q.errors.is_empty() {
+        return Analysis { report: None, diagnostics: q.errors };
+    }
+    let (requirements, diagnostics) = requirements::judge(&mut q);
+    let headline =
+        HEADLINE.iter().filter(|path| q.get(path).is_some()).map(|path| (*path).to_owned()).collect();
+    let report = Report {
+        plan: plan.name.clone(),
+        file: sources.get(plan.span.file).name.clone(),
+        sections: sections::all(&q),
+        headline,
+        requirements,
+        assumptions: assumptions(&q),
+        conventions: conventions(plan),
+        quantities: q.list,
+    };
+    Analysis { report: Some(report), diagnostics }
+}
+
+/// A model's parameters, total and active per token; `None` beyond 128 bits.
+pub fn count(model: &Model) -> Option<(u128, u128)> {
+    let total = folds::params(&graph::lower(model))?.total()?;
+    Some((total, total))
+}
+
+/// The numbers of `--brief`, of those a plan has.
+const HEADLINE: [&str; 10] = [
+    "model.params",
+    "memory.weights_only.bf16",
+    "flops.forward_per_token",
+    "flops.training_per_token",
+    "memory.model_states",
+    "data.epochs",
+    "training.flops",
+    "training.time",
+    "training.device_hours",
+    "training.cost",
+];
+
+fn conventions(plan: &Plan) -> Vec<String> {
+    let convention = plan.convention;
+    vec![
+        "a multiply-add is 2 FLOP; lookups, norms, activations and softmax are not counted".to_owned(),
+        match convention.attention {
+            AttentionConvention::Full => {
+                "attention is full: all T² scores count (convention.attention = full)"
+            }
+            AttentionConvention::Causal => {
+                "attention is causal: T(T+1)/2 scores count (convention.attention = causal)"
+            }
+        }
+        .to_owned(),
+        match convention.params {
+            ParamsConvention::Total => "N is all parameters, embeddings included (convention.params = total)",
+            ParamsConvention::NonEmbedding => {
+                "N is without embeddings, positions and output (convention.params = non_embedding)"
+            }
+        }
+        .to_owned(),
+        match convention.bytes {
+            BytesConvention::Decimal => "1 GB is 10^9 bytes (convention.bytes = GB)",
+            BytesConvention::Binary => "1 GiB is 2^30 bytes (convention.bytes = GiB)",
+        }
+        .to_owned(),
+        "peaks are dense: without sparsity".to_owned(),
+    ]
+}
+
+/// The defaults that numbers of the report rest on.
+fn assumptions(q: &Quantities<'_>) -> Vec<Assumption> {
+    let mut assumptions = Vec::new();
+    if let Some(sequence) = q.get("flops.sequence")
+        && let report::Derivation::Attribute { place } = &sequence.derivation
+    {
+        assumptions.push(Assumption {
+            path: sequence.path.clone(),
+            value: sequence.display.clone(),
+            why: place.trim_start_matches("default: ").to_owned(),
+        });
+    }
+    for setting in &q.plan.settings {
+        let Origin::Default(why) = &setting.origin else { continue };
+        if !matters(q, &setting.path) {
+            continue;
+        }
+        let value = match &setting.value {
+            SettingValue::Text(text) => text.clone(),
+            SettingValue::Quantity(amount) => q.show(amount.number, amount.unit, 6),
+        };
+        assumptions.push(Assumption { path: setting.path.clone(), value, why: (*why).to_owned() });
+    }
+    assumptions
+}
+
+/// Whether a number of this report depends on an attribute's default.
+fn matters(q: &Quantities<'_>, path: &str) -> bool {
+    let inert = schema::declared(path).is_some_and(|attribute| attribute.inert.is_some());
+    let batches = q.get("training.micro_batches").is_some();
+    let replicas = q.get("training.replicas").is_some();
+    match path {
+        _ if inert || path.starts_with("convention.") => false,
+        // Derived from each other: what is declared of the two is no assumption.
+        "hardware.nodes" | "hardware.devices" => false,
+        "device.devices_per_node" => q
+            .plan
+            .setting("hardware.devices")
+            .is_some_and(|devices| matches!(devices.origin, Origin::Default(_))),
+        "training.optimizer_block" => q.get("memory.optimizer.scales").is_some(),
+        "training.parallelism.tensor" | "training.parallelism.pipeline" => batches,
+        "training.parallelism.data" => replicas && batches,
+        _ => true,
+    }
+}

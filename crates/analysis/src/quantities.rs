@@ -1,0 +1,300 @@
+//! The builder of a report's quantities: a path, a value, a formula, where it comes from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use llmplan_spec::diagnostic::{Code, Diagnostic};
+use llmplan_spec::expr::{self, Environment, Expr, Failure, Substitution, Value as Evaluated};
+use llmplan_spec::plan::{BytesConvention, Origin, Plan, SettingValue};
+use llmplan_spec::schema;
+use llmplan_spec::source::{FileId, Sources, Span};
+use llmplan_spec::units::format::{self, BytePrefix};
+use llmplan_spec::units::{Number, Quantity as Amount, Unit};
+
+use crate::report::{Derivation, Grade, Quantity, Value};
+
+/// Collects quantities. After an error it takes no more, so that one overflow is told once.
+pub(crate) struct Quantities<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) sources: &'a Sources,
+    pub(crate) list: Vec<Quantity>,
+    pub(crate) errors: Vec<Diagnostic>,
+    index: BTreeMap<String, usize>,
+    /// Attributes whose default a number rests on although it could well be otherwise.
+    pub(crate) assumed: BTreeSet<String>,
+}
+
+impl<'a> Quantities<'a> {
+    pub(crate) fn new(plan: &'a Plan, sources: &'a Sources) -> Quantities<'a> {
+        Quantities {
+            plan,
+            sources,
+            list: Vec::new(),
+            errors: Vec::new(),
+            index: BTreeMap::new(),
+            assumed: BTreeSet::new(),
+        }
+    }
+
+    /// An exact count from a fold; the formula says the same in closed form, and tests hold the two together.
+    pub(crate) fn count(&mut self, path: &str, count: Option<u128>, formula: &str, source: &str) {
+        match count {
+            Some(count) => self.formula(path, Some(Value::Count(count)), formula, source),
+            None => self.overflow(path),
+        }
+    }
+
+    /// A quantity whose formula is all there is to it.
+    pub(crate) fn derive(&mut self, path: &str, formula: &str, source: &str) {
+        self.formula(path, None, formula, source);
+    }
+
+    /// A count that has no closed form: the procedure is named, with what it reads.
+    pub(crate) fn procedure(
+        &mut self,
+        path: &str,
+        count: Option<u128>,
+        name: &str,
+        inputs: &[&str],
+        source: &str,
+    ) {
+        let Some(count) = count else { return self.overflow(path) };
+        for input in inputs {
+            self.leaf(input);
+        }
+        let inputs: Vec<String> = inputs.iter().map(|input| (*input).to_owned()).collect();
+        let grade = self.grade(&inputs, true);
+        let derivation = Derivation::Procedure { name: name.to_owned(), inputs };
+        self.push(path, Value::Count(count), grade, derivation, source);
+    }
+
+    /// A number that a default stands for where no attribute does: T without a sequence.
+    pub(crate) fn given(&mut self, path: &str, count: u64, why: &str) {
+        let derivation = Derivation::Attribute { place: format!("default: {why}") };
+        self.push(path, Value::Count(u128::from(count)), Grade::Assumed, derivation, why);
+    }
+
+    /// A quantity by its path.
+    pub(crate) fn get(&self, path: &str) -> Option<&Quantity> {
+        self.index.get(path).map(|&at| &self.list[at])
+    }
+
+    /// How the quantity is shown; empty where there is none.
+    pub(crate) fn display(&self, path: &str) -> String {
+        self.get(path).map(|quantity| quantity.display.clone()).unwrap_or_default()
+    }
+
+    /// A quantity as a float.
+    pub(crate) fn number(&self, path: &str) -> Option<f64> {
+        self.get(path)?.value.number()
+    }
+
+    /// A number in a unit, as this plan's conventions show it.
+    pub(crate) fn show(&self, number: Number, unit: Unit, digits: usize) -> String {
+        format::quantity(number, unit, digits, self.bytes())
+    }
+
+    pub(crate) fn bytes(&self) -> BytePrefix {
+        match self.plan.convention.bytes {
+            BytesConvention::Decimal => BytePrefix::Decimal,
+            BytesConvention::Binary => BytePrefix::Binary,
+        }
+    }
+
+    fn formula(&mut self, path: &str, value: Option<Value>, formula: &str, source: &str) {
+        if !self.errors.is_empty() {
+            return;
+        }
+        let parsed = match llmplan_spec::parse_expression(formula, FileId(u32::MAX)) {
+            Ok(parsed) => parsed,
+            Err(diagnostic) => return self.errors.push(diagnostic),
+        };
+        let inputs = self.inputs(&parsed);
+        let value = match value {
+            Some(value) => value,
+            None => match expr::evaluate(&parsed, &mut Known { quantities: self }) {
+                Ok(Evaluated::Quantity { number: Some(number), .. }) => from_number(number),
+                _ => return self.overflow(path),
+            },
+        };
+        let exact = matches!(value, Value::Count(_));
+        let values = |name: &str| {
+            let quantity = self.get(name)?;
+            Some(literal(&quantity.value, quantity.unit))
+        };
+        let derivation = Derivation::Formula {
+            text: expr::print(&parsed, Substitution::Names),
+            symbols: expr::print(&parsed, Substitution::Symbols),
+            substituted: expr::print(&parsed, Substitution::Values(&values)),
+            inputs: inputs.clone(),
+        };
+        let grade = self.grade(&inputs, exact);
+        self.push(path, value, grade, derivation, source);
+    }
+
+    /// The names of a formula, each once; attributes among them become quantities of the report.
+    fn inputs(&mut self, parsed: &Expr) -> Vec<String> {
+        let mut inputs: Vec<String> = Vec::new();
+        for (name, _) in parsed.names() {
+            if !inputs.iter().any(|known| known == name) {
+                inputs.push(name.to_owned());
+            }
+        }
+        for input in &inputs {
+            self.leaf(input);
+        }
+        inputs
+    }
+
+    /// An attribute as a quantity of its own: the leaves that explanations end in.
+    pub(crate) fn leaf(&mut self, path: &str) {
+        if self.index.contains_key(path) {
+            return;
+        }
+        let Some(setting) = self.plan.setting(path) else { return };
+        let (place, grade) = match &setting.origin {
+            Origin::Declared(span) => (self.sources.place(*span), Grade::Declared),
+            Origin::Default(why) => {
+                let uncertain = path == "device.devices_per_node";
+                (format!("default: {why}"), if uncertain { Grade::Assumed } else { Grade::Declared })
+            }
+        };
+        let (value, unit) = match &setting.value {
+            SettingValue::Quantity(Amount { number, unit }) => (from_number(*number), *unit),
+            SettingValue::Text(text) => (Value::Text(text.clone()), Unit::NONE),
+        };
+        let meaning = schema::path(path).map_or("", |kind| kind.meaning());
+        let display = match &value {
+            Value::Count(count) if unit == Unit::NONE => format::grouped(*count),
+            Value::Text(text) => text.clone(),
+            Value::Count(count) => {
+                self.show(Number::Int(i128::try_from(*count).unwrap_or(i128::MAX)), unit, 6)
+            }
+            Value::Real(real) if is_share(path) => format::percent(*real),
+            Value::Real(real) => self.show(Number::Real(*real), unit, 6),
+        };
+        self.index.insert(path.to_owned(), self.list.len());
+        self.list.push(Quantity {
+            path: path.to_owned(),
+            meaning,
+            value,
+            unit,
+            display,
+            grade,
+            derivation: Derivation::Attribute { place },
+            source: String::new(),
+            interval: None,
+        });
+    }
+
+    /// A number is no surer than what it is computed from. Declared figures give exact counts and modelled estimates.
+    fn grade(&self, inputs: &[String], exact: bool) -> Grade {
+        let own = if exact { Grade::Exact } else { Grade::Modelled };
+        let worst = inputs.iter().filter_map(|input| self.get(input)).map(|quantity| quantity.grade);
+        worst.filter(|grade| *grade != Grade::Declared).fold(own, std::cmp::Ord::max)
+    }
+
+    fn push(&mut self, path: &str, value: Value, grade: Grade, derivation: Derivation, source: &str) {
+        if !self.errors.is_empty() {
+            return;
+        }
+        let Some(schema) = schema::derived(path) else { return };
+        let unit = schema.unit.unwrap_or(Unit::NONE);
+        let grade = if self.assumed.contains(path) { grade.max(Grade::Assumed) } else { grade };
+        let digits = if grade == Grade::Assumed { 3 } else { 4 };
+        let value = match value {
+            Value::Real(real) => Value::Real(format::round(real, 12)),
+            value => value,
+        };
+        let display = match &value {
+            Value::Text(text) => text.clone(),
+            Value::Real(real) if path.ends_with("share") => format::percent(*real),
+            Value::Real(real) => self.show(Number::Real(*real), unit, digits),
+            Value::Count(count) => self.show(Number::Real(*count as f64), unit, digits),
+        };
+        self.index.insert(path.to_owned(), self.list.len());
+        self.list.push(Quantity {
+            path: path.to_owned(),
+            meaning: schema.meaning,
+            value,
+            unit,
+            display,
+            grade,
+            derivation,
+            source: source.to_owned(),
+            interval: None,
+        });
+    }
+
+    fn overflow(&mut self, path: &str) {
+        if self.errors.is_empty() {
+            let meaning = schema::path(path).map_or("", |kind| kind.meaning());
+            self.errors.push(
+                Diagnostic::error(
+                    Code::Overflow,
+                    self.plan.span,
+                    format!("`{path}` does not fit in 128 bits"),
+                )
+                .label("of this plan")
+                .note(format!("`{path}` is {meaning}; counts are exact integers of at most 38 digits")),
+            );
+        }
+    }
+}
+
+/// The quantities and attributes of a report, as names of expressions.
+pub(crate) struct Known<'q, 'a> {
+    pub(crate) quantities: &'q Quantities<'a>,
+}
+
+impl Environment for Known<'_, '_> {
+    fn name(&mut self, name: &str, span: Span) -> Result<Evaluated, Failure> {
+        let quantity = |number: Number, unit: Unit| Evaluated::Quantity {
+            number: Some(number),
+            unit,
+            firm: unit.noun.is_some(),
+        };
+        if let Some(found) = self.quantities.get(name) {
+            return Ok(match &found.value {
+                Value::Count(count) => {
+                    let number = i128::try_from(*count).map_or(Number::Real(*count as f64), Number::Int);
+                    quantity(number, found.unit)
+                }
+                Value::Real(real) => quantity(Number::Real(*real), found.unit),
+                Value::Text(text) => Evaluated::Text(text.as_str().into()),
+            });
+        }
+        match self.quantities.plan.setting(name).map(|setting| &setting.value) {
+            Some(SettingValue::Quantity(amount)) => Ok(quantity(amount.number, amount.unit)),
+            Some(SettingValue::Text(text)) => Ok(Evaluated::Text(text.as_str().into())),
+            None => Err(crate::requirements::not_computable(self.quantities.plan, name, span).into()),
+        }
+    }
+}
+
+/// A number as a plan would write it, in base units.
+fn literal(value: &Value, unit: Unit) -> String {
+    let number = match value {
+        Value::Count(count) => format::literal(*count),
+        Value::Real(real) => format!("{real}"),
+        Value::Text(text) => return text.clone(),
+    };
+    match unit {
+        Unit { noun: Some(_), .. } | Unit::NONE => number,
+        Unit::MONEY => format!("${number}"),
+        Unit::MONEY_PER_TIME => format!("(${number} / s)"),
+        unit => format!("{number} {}", unit.symbol()),
+    }
+}
+
+fn from_number(number: Number) -> Value {
+    match number {
+        Number::Int(int) => u128::try_from(int).map_or(Value::Real(int as f64), Value::Count),
+        Number::Real(real) => Value::Real(real),
+    }
+}
+
+fn is_share(path: &str) -> bool {
+    schema::declared(path)
+        .is_some_and(|attribute| matches!(attribute.ty, schema::Type::Share { .. } | schema::Type::Keep))
+        || (path.starts_with("data.") && schema::declared(path).is_none())
+}

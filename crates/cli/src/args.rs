@@ -1,0 +1,254 @@
+//! The command line: flags, help and examples. Nothing here acts.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXIT_CODES: &str = "\
+Examples:
+  llmplan check plan.llm
+  llmplan explain plan.llm memory.optimizer
+  llmplan docs training
+
+Exit codes:
+  0    fine
+  1    the plan is at fault: an error in it, a broken `require`, or `fmt --check` would change it
+  2    the command line, a file or a stream is at fault
+  101  a bug of llmplan's own";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  llmplan check plan.llm
+  llmplan check 'plans/*.llm' --brief
+  llmplan check plan.llm --set training.mfu=50%
+  llmplan check plan.llm --set training.micro_batch=1,2,4 --format csv
+  cat plan.llm | llmplan check - --format json
+
+Exit codes:
+  0  every plan is sound and every `require` holds
+  1  a plan has an error, or a `require` is broken
+  2  wrong usage, or a file that cannot be read";
+
+const FMT_EXAMPLES: &str = "\
+Examples:
+  llmplan fmt plan.llm
+  llmplan fmt 'plans/**/*.llm' --check
+  llmplan fmt - < plan.llm > tidy.llm
+
+Exit codes:
+  0  every file has its canonical layout now, or had it before
+  1  a file has a statement that cannot be read; with --check or --diff: a file would change
+  2  wrong usage, or a file that cannot be read or written";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  llmplan explain plan.llm memory.optimizer
+  llmplan explain plan.llm training.cost --format json
+  llmplan explain unknown-attribute
+
+Exit codes:
+  0  explained
+  1  the plan is at fault, or has no such quantity
+  2  wrong usage, an unknown code, or a file that cannot be read";
+
+const DOCS_EXAMPLES: &str = "\
+Topics:
+  a block (`training`), an attribute or quantity (`training.mfu`), `units`
+  codes   every diagnostic, with one line each
+  schema  the JSON schema of `llmplan check --format json`
+
+Examples:
+  llmplan docs
+  llmplan docs model.attention.kv_heads
+  llmplan docs schema > check.schema.json
+
+Exit codes:
+  0  printed
+  2  there is no such topic";
+
+/// Plans the training of language models: a `.llm` file becomes exact parameters, memory, FLOPs, time and cost.
+#[derive(Debug, Parser)]
+#[command(name = "llmplan", version, max_term_width = 100, after_help = EXIT_CODES, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// When to colour; `auto` is on a terminal, unless NO_COLOR is set
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Color::Auto, global = true)]
+    pub(crate) color: Color,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Check(CheckArgs),
+    Fmt(FmtArgs),
+    Explain(ExplainArgs),
+    Docs(DocsArgs),
+}
+
+/// Check plans and print their reports.
+///
+/// A plan with lists (`micro_batch = [1, 2, 4]`, or --set with commas) gives one table that compares its variants.
+#[derive(Args, Debug)]
+#[command(after_help = CHECK_EXAMPLES)]
+pub(crate) struct CheckArgs {
+    /// Plans: files, patterns in quotes such as 'plans/*.llm', or - for standard input
+    #[arg(value_name = "FILES", required = true)]
+    pub(crate) files: Vec<String>,
+
+    /// Set an attribute without editing the plan; commas make a list of variants. May be repeated
+    #[arg(long, value_name = "PATH=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<String>,
+
+    /// How to print the report
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+
+    /// Print the verdict and the headline numbers only (text and markdown)
+    #[arg(long)]
+    pub(crate) brief: bool,
+}
+
+/// Bring plans into their canonical layout.
+///
+/// Files are rewritten in place, and the names of those that changed are printed. There are no options: two spaces, one
+/// statement a line, nothing aligned. A statement that cannot be read stays as it is.
+#[derive(Args, Debug)]
+#[command(after_help = FMT_EXAMPLES)]
+pub(crate) struct FmtArgs {
+    /// Plans: files, patterns in quotes, or - to format standard input to standard output
+    #[arg(value_name = "FILES", required = true)]
+    pub(crate) files: Vec<String>,
+
+    /// Write nothing; list the files that would change
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    /// Write nothing; print what would change as a unified diff
+    #[arg(long)]
+    pub(crate) diff: bool,
+}
+
+/// Show how a number comes about, or what a diagnostic means.
+///
+/// With a file and a path: the formula, the numbers put in, the source, and the same for every number it rests on. With
+/// the code of a diagnostic alone: what it means and what to do.
+#[derive(Args, Debug)]
+#[command(after_help = EXPLAIN_EXAMPLES)]
+pub(crate) struct ExplainArgs {
+    /// A plan (- for standard input), or the code of a diagnostic
+    #[arg(value_name = "FILE|CODE")]
+    pub(crate) subject: String,
+
+    /// The quantity to explain, such as memory.optimizer
+    #[arg(value_name = "PATH")]
+    pub(crate) path: Option<String>,
+
+    /// Which plan of the file, where there are several; the first if left out
+    #[arg(long, value_name = "NAME", requires = "path")]
+    pub(crate) plan: Option<String>,
+
+    /// Set an attribute without editing the plan. May be repeated
+    #[arg(long, value_name = "PATH=VALUE", value_parser = setting, requires = "path")]
+    pub(crate) set: Vec<String>,
+
+    /// How to print the derivation
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = TreeFormat::Text)]
+    pub(crate) format: TreeFormat,
+}
+
+/// Print the language reference.
+#[derive(Args, Debug)]
+#[command(after_help = DOCS_EXAMPLES)]
+pub(crate) struct DocsArgs {
+    /// What to print; the whole reference if left out
+    #[arg(value_name = "TOPIC")]
+    pub(crate) topic: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Tables of at most 100 columns
+    Text,
+    /// One document, described by `llmplan docs schema`
+    Json,
+    /// For pull requests and wikis
+    Markdown,
+    /// One row per plan or variant, every number in SI base units
+    Csv,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TreeFormat {
+    /// An indented tree
+    Text,
+    /// The same tree as JSON
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// `PATH=VALUE` as a statement of the language: `PATH = VALUE`, with commas `PATH = [A, B]`.
+fn setting(text: &str) -> Result<String, String> {
+    let (path, value) = text.split_once('=').ok_or("there is no `=` in it; write `training.mfu=40%`")?;
+    let (path, value) = (path.trim(), value.trim());
+    if path.is_empty() || value.is_empty() {
+        return Err("one side of the `=` is empty; write `training.mfu=40%`".to_owned());
+    }
+    if text.chars().any(char::is_control) {
+        return Err("it has a line break or another control character in it".to_owned());
+    }
+    Ok(if has_bare_comma(value) { format!("{path} = [{value}]") } else { format!("{path} = {value}") })
+}
+
+/// Whether a comma stands outside of brackets and texts.
+fn has_bare_comma(value: &str) -> bool {
+    let (mut depth, mut quoted, mut escaped) = (0_i32, false, false);
+    for c in value.chars() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ if quoted => {}
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth -= 1,
+            ',' if depth == 0 => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_setting_becomes_a_statement() {
+        assert_eq!(setting("training.mfu=40%").unwrap(), "training.mfu = 40%");
+        assert_eq!(setting(" a.b = 1 ").unwrap(), "a.b = 1");
+        assert_eq!(setting("a.b=1,2,4").unwrap(), "a.b = [1,2,4]");
+        assert_eq!(setting("a.b=[1, 2]").unwrap(), "a.b = [1, 2]");
+        assert_eq!(setting("a.b=max(1, 2)").unwrap(), "a.b = max(1, 2)");
+        assert_eq!(setting(r#"a.b="x, \", y""#).unwrap(), r#"a.b = "x, \", y""#);
+        assert_eq!(setting(r#"a.b=["x", (1)], 2"#).unwrap(), r#"a.b = [["x", (1)], 2]"#);
+        assert_eq!(setting("a=b==c").unwrap(), "a = b==c");
+    }
+
+    #[test]
+    fn a_setting_needs_two_sides_on_one_line() {
+        assert!(setting("training.mfu").is_err());
+        assert!(setting("=1").is_err());
+        assert!(setting("a=").is_err());
+        assert!(setting("a=1\nb=2").is_err());
+    }
+}

@@ -1,0 +1,145 @@
+//! `llmplan explain`: the derivation of a number, or the page of a diagnostic.
+
+use std::io::Read;
+
+use llmplan_analysis::explain::explain;
+use llmplan_analysis::report::Report;
+use llmplan_spec::codes::Code;
+use llmplan_spec::plan::Plan;
+use llmplan_spec::schema::{self, Derived, PathKind, suggest};
+
+use crate::args::{ExplainArgs, TreeFormat};
+use crate::examine::{Outcome, examine};
+use crate::exit::Exit;
+use crate::inputs::Input;
+use crate::output::Output;
+use crate::render::{clean, derivation, diagnostic};
+
+/// Explains a quantity of a plan, or a code.
+pub(crate) fn run(args: &ExplainArgs, stdin: &mut dyn Read, output: &mut Output<'_>) -> Exit {
+    let explained = match &args.path {
+        Some(path) => quantity(args, path, stdin, output),
+        None => code(&args.subject, output),
+    };
+    explained.unwrap_or_else(|(exit, trouble)| {
+        output.trouble(&trouble);
+        exit
+    })
+}
+
+/// What went wrong, and how bad that is.
+type Trouble = (Exit, String);
+
+fn code(name: &str, output: &mut Output<'_>) -> Result<Exit, Trouble> {
+    if let Some(code) = Code::parse(name) {
+        output.print(code.explanation().trim_end());
+        output.print("\n");
+        return Ok(Exit::Fine);
+    }
+    let near = suggest::nearest(name, Code::ALL.iter().map(|code| code.as_str()));
+    let hint = match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if name.contains(['.', '/']) || name == "-" => {
+            format!("to explain a number of a plan, name it too: `llmplan explain {name} model.params`")
+        }
+        None => "`llmplan docs codes` lists them".to_owned(),
+    };
+    Err((Exit::Trouble, format!("there is no diagnostic `{name}`; {hint}")))
+}
+
+fn quantity(
+    args: &ExplainArgs,
+    path: &str,
+    stdin: &mut dyn Read,
+    output: &mut Output<'_>,
+) -> Result<Exit, Trouble> {
+    let input = Input::single(&args.subject);
+    let examined = examine(&input, &args.set, stdin).map_err(|trouble| (Exit::Trouble, trouble))?;
+    let faults =
+        diagnostic::all(&examined.diagnostics, &examined.sources, &examined.file, output.stderr_paint());
+    output.talk(&faults);
+
+    let outcome = choose(&examined.plans, args.plan.as_deref(), &examined.file, output)?;
+    // Without a report its diagnostics have been told.
+    let Some(report) = &outcome.report else { return Ok(Exit::PlanAtFault) };
+    let Some(explanation) = explain(report, path) else {
+        return Err((Exit::PlanAtFault, absent(path, report, &outcome.plan)));
+    };
+    match args.format {
+        TreeFormat::Text => output.print(&derivation::text(&explanation, output.paint())),
+        TreeFormat::Json => {
+            let text =
+                derivation::json(&explanation, report).map_err(|error| (Exit::Trouble, error.to_string()))?;
+            output.print(&text);
+        }
+    }
+    Ok(Exit::Fine)
+}
+
+/// The plan that was asked for, or the first; says which where there was a choice.
+fn choose<'p>(
+    plans: &'p [Outcome],
+    name: Option<&str>,
+    file: &str,
+    output: &mut Output<'_>,
+) -> Result<&'p Outcome, Trouble> {
+    let mut names: Vec<&str> = plans.iter().map(|outcome| outcome.plan.name.as_str()).collect();
+    names.dedup();
+    let known = || names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let found = plans.iter().find(|outcome| name.is_none_or(|name| outcome.plan.name == name));
+    match (found, name) {
+        (Some(outcome), _) => {
+            if plans.len() > 1 {
+                let variant: Vec<String> =
+                    outcome.plan.variant.iter().map(|(path, value)| format!("{path} = {value}")).collect();
+                let variant =
+                    if variant.is_empty() { String::new() } else { format!(" with {}", variant.join(", ")) };
+                let others = if name.is_none() && names.len() > 1 {
+                    format!("; --plan picks another: {}", known())
+                } else {
+                    String::new()
+                };
+                output.talk(&clean(&format!("plan {}{variant}{others}", outcome.plan.name)));
+                output.talk("\n");
+            }
+            Ok(outcome)
+        }
+        (None, Some(name)) if !plans.is_empty() => {
+            Err((Exit::PlanAtFault, format!("`{file}` has no plan `{name}`; it has {}", known())))
+        }
+        (None, _) => Err((Exit::PlanAtFault, format!("`{file}` has no plan to explain"))),
+    }
+}
+
+/// Why a report has no such quantity.
+fn absent(path: &str, report: &Report, plan: &Plan) -> String {
+    let derived = match schema::path(path) {
+        Some(PathKind::Derived(derived)) => derived,
+        Some(PathKind::Declared(_)) => return format!("`{path}` is not set in plan `{}`", plan.name),
+        None => {
+            let known = report.quantities.iter().map(|quantity| quantity.path.as_str());
+            let near = suggest::nearest(path, known).map(str::to_owned).or_else(|| suggest::path(path));
+            let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            return format!("there is no quantity `{path}`{hint}");
+        }
+    };
+    if let Some(reason) = derived.missing {
+        return format!("`{path}` is not computed: {reason}");
+    }
+    let lacking = lacking(derived, plan);
+    if lacking.is_empty() {
+        return format!("`{path}` is not part of the report of plan `{}`", plan.name);
+    }
+    format!("`{path}` is not computed for plan `{}`: it needs {}", plan.name, lacking.join(" and "))
+}
+
+/// What a quantity needs and the plan lacks.
+fn lacking(derived: &Derived, plan: &Plan) -> Vec<String> {
+    let has = |need: &str| match need {
+        "data.source" => plan.data.as_ref().is_some_and(|data| !data.sources.is_empty()),
+        need => plan.settings.iter().any(|setting| {
+            setting.path.strip_prefix(need).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        }),
+    };
+    derived.needs.iter().filter(|need| !has(need)).map(|need| format!("`{need}`")).collect()
+}

@@ -1,0 +1,6 @@
+//! What each command does.
+
+pub(crate) mod check;
+pub(crate) mod docs;
+pub(crate) mod explain;
+pub(crate) mod fmt;

@@ -1,0 +1,70 @@
+//! The face of llmplan: the command line, files, and what is printed. [`run`] is the whole tool as a function, so that
+//! tests and benchmarks need no process.
+
+mod args;
+mod commands;
+mod examine;
+mod exit;
+mod inputs;
+mod load;
+mod output;
+mod render;
+
+pub use exit::Exit;
+
+use std::ffi::OsString;
+use std::io::{Read, Write};
+
+use clap::Parser;
+
+use args::{Cli, Color, Command};
+use output::Output;
+
+/// The streams of a run, and what is known about them.
+pub struct Console<'c> {
+    /// Read where a file is named `-`.
+    pub stdin: &'c mut dyn Read,
+    /// Takes what was asked for: reports, formatted plans, help.
+    pub stdout: &'c mut dyn Write,
+    /// Takes talk: wrong usage, trouble with files.
+    pub stderr: &'c mut dyn Write,
+    /// Whether `--color auto` means colour on `stdout`.
+    pub stdout_color: bool,
+    /// Whether `--color auto` means colour on `stderr`.
+    pub stderr_color: bool,
+}
+
+/// Runs the command line `args`, the program's name first, and returns how it ended.
+///
+/// A reader that closes `stdout` ends the output quietly; any other failure to write is told on `stderr` and is
+/// [`Exit::Trouble`].
+pub fn run(args: impl IntoIterator<Item = OsString>, console: Console<'_>) -> Exit {
+    let Console { stdin, stdout, stderr, stdout_color, stderr_color } = console;
+    let mut output = Output::new(stdout, stdout_color, stderr, stderr_color);
+    let exit = match Cli::try_parse_from(args) {
+        Ok(cli) => {
+            match cli.color {
+                Color::Auto => {}
+                Color::Always => output.set_color(true),
+                Color::Never => output.set_color(false),
+            }
+            match cli.command {
+                Command::Check(args) => commands::check::run(&args, stdin, &mut output),
+                Command::Fmt(args) => commands::fmt::run(&args, stdin, &mut output),
+                Command::Explain(args) => commands::explain::run(&args, stdin, &mut output),
+                Command::Docs(args) => commands::docs::run(&args, &mut output),
+            }
+        }
+        Err(answer) => {
+            let text = answer.render();
+            if answer.use_stderr() {
+                output.talk(&if output.stderr_color() { text.ansi().to_string() } else { text.to_string() });
+                Exit::Trouble
+            } else {
+                output.print(&if output.color() { text.ansi().to_string() } else { text.to_string() });
+                Exit::Fine
+            }
+        }
+    };
+    output.finish(exit)
+}

@@ -1,0 +1,414 @@
+//! The typed plan: what `analysis` sees. Shapes are plain integers in the field's names; where each value came from
+//! is kept beside them, by path, in [`Plan::settings`].
+
+use crate::expr::Expr;
+use crate::source::Span;
+use crate::units::{Date, Quantity};
+
+/// A whole plan, resolved: every attribute has its value, declared or by default.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The `plan` block's name, or the model's where the file is itself one plan.
+    pub name: String,
+    /// The block that names the plan: where a problem of the plan as a whole is shown.
+    pub span: Span,
+    /// The model. A plan always has one.
+    pub model: Model,
+    /// What it is trained on.
+    pub data: Option<Data>,
+    /// What it is trained with.
+    pub hardware: Option<Hardware>,
+    /// How it is trained.
+    pub training: Option<Training>,
+    /// What FLOPs, parameters and bytes are taken to mean.
+    pub convention: Convention,
+    /// `require` and `prefer` conditions, in source order.
+    pub requirements: Vec<Requirement>,
+    /// Every attribute the plan has a value for, sorted by path (`model.attention.heads`).
+    pub settings: Vec<Setting>,
+    /// Where lists are given, what this variant takes from each: path and value as written. Empty without lists.
+    pub variant: Vec<(String, String)>,
+}
+
+impl Plan {
+    /// The value and origin of an attribute, by its path.
+    pub fn setting(&self, path: &str) -> Option<&Setting> {
+        self.settings
+            .binary_search_by(|setting| setting.path.as_str().cmp(path))
+            .ok()
+            .map(|at| &self.settings[at])
+    }
+}
+
+/// An attribute's value and where it came from.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The attribute's path: `training.parallelism.tensor`.
+    pub path: String,
+    /// Its value.
+    pub value: SettingValue,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// The value of an attribute.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SettingValue {
+    /// A number with its unit.
+    Quantity(Quantity),
+    /// One of an attribute's words, a name, a text or a date, as written.
+    Text(String),
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Written in the plan, an import, the catalog or on the command line: the span's source says which.
+    Declared(Span),
+    /// Left out; the reason says what the default rests on.
+    Default(&'static str),
+}
+
+/// The shape of a decoder-only Transformer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// The block's name.
+    pub name: String,
+    /// L: number of layers.
+    pub layers: u64,
+    /// d: width of the residual stream.
+    pub d_model: u64,
+    /// V: rows of the embedding, padding included.
+    pub vocab: u64,
+    /// Longest sequence the model is made for, in tokens. Learned positions have this many rows.
+    pub context: Option<u64>,
+    /// Whether the output projection is the embedding itself.
+    pub tied_embeddings: bool,
+    /// Whether the output projection has a bias of V values.
+    pub output_bias: bool,
+    /// The attention of each layer.
+    pub attention: Attention,
+    /// The feed-forward network of each layer.
+    pub ffn: FeedForward,
+    /// The norms: two in each layer and one behind the last.
+    pub norm: Norm,
+}
+
+/// Multi-head or grouped-query attention.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attention {
+    /// a: query heads.
+    pub heads: u64,
+    /// k: key and value heads; equal to `heads` for multi-head attention.
+    pub kv_heads: u64,
+    /// h: width of one head.
+    pub head_dim: u64,
+    /// How positions reach the model.
+    pub position: Position,
+    /// Whether the Q, K and V projections have biases.
+    pub qkv_bias: bool,
+    /// Whether the output projection has a bias.
+    pub output_bias: bool,
+}
+
+/// How positions reach the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// A table of `context` × `d_model` learned vectors.
+    Learned,
+    /// Rotary: no parameters.
+    Rope,
+    /// Linear biases on the scores: no parameters.
+    Alibi,
+    /// None at all.
+    None,
+}
+
+/// The feed-forward network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedForward {
+    /// Its non-linearity, and whether it is gated.
+    pub kind: FfnKind,
+    /// f: its inner width.
+    pub d_ff: u64,
+    /// Whether its projections have biases.
+    pub bias: bool,
+}
+
+/// The non-linearity of a feed-forward network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FfnKind {
+    /// Two projections with GELU between.
+    Gelu,
+    /// Two projections with ReLU between.
+    Relu,
+    /// Three projections: SiLU(gate) × up (Shazeer 2020).
+    Swiglu,
+    /// Three projections: GELU(gate) × up (Shazeer 2020).
+    Geglu,
+}
+
+impl FfnKind {
+    /// Whether there is a third, gating projection.
+    pub fn gated(self) -> bool {
+        matches!(self, FfnKind::Swiglu | FfnKind::Geglu)
+    }
+}
+
+/// The norms of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Norm {
+    /// Which one.
+    pub kind: NormKind,
+    /// Whether it has a bias; only LayerNorm can.
+    pub bias: bool,
+}
+
+/// Which norm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormKind {
+    /// Mean and variance, d weights.
+    LayerNorm,
+    /// Root mean square, d weights.
+    RmsNorm,
+    /// None: no parameters, no operator.
+    None,
+}
+
+/// What the run consumes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Data {
+    /// The block's name, where it has one.
+    pub name: Option<String>,
+    /// D: tokens that training consumes, repeats counted.
+    pub tokens: u64,
+    /// Where they come from; may be empty.
+    pub sources: Vec<DataSource>,
+}
+
+/// One source of data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataSource {
+    /// Its name.
+    pub name: String,
+    /// Tokens before filtering.
+    pub raw: u64,
+    /// What each named stage keeps, in source order; shares in 0..=1.
+    pub stages: Vec<(String, f64)>,
+    /// Share of the run's tokens; in 0..=1.
+    pub weight: f64,
+}
+
+/// A cluster of one kind of device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hardware {
+    /// The block's name, where it has one.
+    pub name: Option<String>,
+    /// The device.
+    pub device: Device,
+    /// How many of them.
+    pub devices: u64,
+    /// $ per device and second, where declared.
+    pub price: Option<f64>,
+    /// When the price was looked up.
+    pub price_as_of: Option<Date>,
+}
+
+/// One accelerator.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Device {
+    /// Its name in the catalog or the plan.
+    pub name: String,
+    /// Bytes of device memory.
+    pub memory: Option<u64>,
+    /// Bytes per second of device memory.
+    pub memory_bandwidth: Option<f64>,
+    /// Dense FLOP/s by the matmul's data type; `None` where the device has no such unit.
+    pub peak: Peak,
+}
+
+/// Dense peak FLOP/s by data type.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Peak {
+    /// fp32 on the ordinary units, not TF32.
+    pub fp32: Option<f64>,
+    /// fp16 with fp32 accumulation.
+    pub fp16: Option<f64>,
+    /// bf16 with fp32 accumulation.
+    pub bf16: Option<f64>,
+}
+
+impl Peak {
+    /// The dense peak for a data type, FLOP/s.
+    pub fn of(&self, precision: Precision) -> Option<f64> {
+        match precision {
+            Precision::Fp32 => self.fp32,
+            Precision::Fp16 => self.fp16,
+            Precision::Bf16 => self.bf16,
+        }
+    }
+}
+
+/// How the model is trained.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Training {
+    /// The block's name, where it has one.
+    pub name: Option<String>,
+    /// Data type of the weights in the forward and backward pass.
+    pub precision: Precision,
+    /// Data type in which gradients are kept.
+    pub gradients: Precision,
+    /// The optimizer.
+    pub optimizer: Optimizer,
+    /// Values that share one scale in an 8-bit optimizer.
+    pub optimizer_block: u64,
+    /// T: tokens in one training sequence.
+    pub sequence: Option<u64>,
+    /// Tokens or sequences that one step consumes.
+    pub global_batch: Option<Batch>,
+    /// Sequences that one device processes at a time.
+    pub micro_batch: Option<u64>,
+    /// Model FLOPs utilisation, in (0, 1], where declared.
+    pub mfu: Option<f64>,
+    /// Degrees of parallelism.
+    pub parallelism: Parallelism,
+}
+
+/// The size of one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Batch {
+    /// In sequences of T tokens.
+    Sequences(u64),
+    /// In tokens.
+    Tokens(u64),
+}
+
+/// Degrees of parallelism; their product is the number of devices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parallelism {
+    /// Devices that share each matrix.
+    pub tensor: u64,
+    /// Groups of layers on devices of their own.
+    pub pipeline: u64,
+    /// Replicas; `None` is `auto`, the devices that are left.
+    pub data: Option<u64>,
+}
+
+/// A floating-point format that training uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// 4 bytes.
+    Fp32,
+    /// 2 bytes, 5 exponent bits.
+    Fp16,
+    /// 2 bytes, 8 exponent bits.
+    Bf16,
+}
+
+impl Precision {
+    /// Bytes of one value.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Precision::Fp32 => 4,
+            Precision::Fp16 | Precision::Bf16 => 2,
+        }
+    }
+
+    /// The word used in plans.
+    pub fn word(self) -> &'static str {
+        match self {
+            Precision::Fp32 => "fp32",
+            Precision::Fp16 => "fp16",
+            Precision::Bf16 => "bf16",
+        }
+    }
+}
+
+/// An optimizer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Optimizer {
+    /// Plain stochastic gradient descent: no state.
+    Sgd,
+    /// SGD with momentum: one fp32 value per parameter.
+    Momentum,
+    /// Adam: two fp32 values per parameter.
+    Adam,
+    /// Adam with decoupled weight decay: the same state.
+    Adamw,
+    /// Adam with both moments in int8, blockwise scales in fp32 (Dettmers 2021).
+    Adam8bit,
+}
+
+/// What the words of the report are taken to mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Convention {
+    /// Whether attention FLOPs count the masked half.
+    pub attention: AttentionConvention,
+    /// Which parameters N counts in 2N and 6ND.
+    pub params: ParamsConvention,
+    /// Whether bytes are shown in powers of ten or two.
+    pub bytes: BytesConvention,
+}
+
+/// Which scores are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttentionConvention {
+    /// All T² of them: what PaLM, nanoGPT and the 24Td²+4T²d rule count.
+    Full,
+    /// The T(T+1)/2 that a causal mask leaves.
+    Causal,
+}
+
+/// Which parameters N counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParamsConvention {
+    /// All of them (Hoffmann 2022).
+    Total,
+    /// Without token and position embeddings and the output projection (Kaplan 2020).
+    NonEmbedding,
+}
+
+/// Units of bytes in reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BytesConvention {
+    /// kB, MB, GB: powers of ten.
+    Decimal,
+    /// KiB, MiB, GiB: powers of two.
+    Binary,
+}
+
+/// A condition on the plan's numbers.
+#[derive(Clone, Debug)]
+pub struct Requirement {
+    /// `require` fails the plan, `prefer` warns.
+    pub strict: bool,
+    /// The condition as written, without the reason.
+    pub text: String,
+    /// The reason, where one is given.
+    pub reason: Option<String>,
+    /// The condition's place.
+    pub span: Span,
+    /// Left of the comparison: lets are inlined, names are full paths.
+    pub left: Expr,
+    /// The comparison.
+    pub comparison: Comparison,
+    /// Right of the comparison.
+    pub right: Expr,
+}
+
+/// A comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// `<`
+    Less,
+    /// `<=`
+    LessEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterEqual,
+    /// `==`
+    Equal,
+    /// `!=`
+    NotEqual,
+}

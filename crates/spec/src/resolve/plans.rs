@@ -1,0 +1,619 @@
+//! Plans put together: blocks picked, `extends` followed, overrides applied, lists spread out.
+
+use std::collections::BTreeMap;
+
+use super::blocks::{AttributeDef, BlockDef, CONDITIONS, ConditionDef, STAGE};
+use super::build;
+use super::cycle;
+use super::files::{self, Files, Override};
+use super::values::{Names, Paths, elements};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::expr::{Expr, Failure, Node, Op, Value};
+use crate::limits;
+use crate::plan::{Model, Plan};
+use crate::schema::{self, PathKind, Type, suggest};
+use crate::source::{Sources, Span};
+use crate::units::Quantity;
+
+/// The kinds of block that a plan has one of each.
+const PARTS: [&str; 4] = ["model", "data", "hardware", "training"];
+
+/// A plan before its values are known: whole paths and what they are set to.
+#[derive(Clone, Debug)]
+pub(super) struct Draft {
+    pub(super) name: String,
+    pub(super) span: Span,
+    /// The names of its blocks, by kind, for those it has.
+    pub(super) parts: BTreeMap<&'static str, Option<String>>,
+    /// By whole path: `model.attention.heads`.
+    pub(super) attributes: BTreeMap<String, AttributeDef>,
+    /// Data sources, in order.
+    pub(super) sources: Vec<String>,
+    /// Stages of data sources, as whole paths, in order.
+    pub(super) stages: Vec<String>,
+    pub(super) conditions: Vec<ConditionDef>,
+    pub(super) variant: Vec<(String, String)>,
+}
+
+/// Follows every reference to a block by name, whether a plan uses it or not: a mistake elsewhere hides none of them.
+pub(super) fn references(
+    files: &mut Files,
+    sources: &mut Sources,
+    overrides: &[Override],
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let mut assembler = Assembler { files, sources, overrides, diagnostics };
+    let count = assembler.files.files.len();
+    for file in 0..count {
+        for index in 0..assembler.files.files[file].blocks.len() {
+            let block = assembler.files.files[file].blocks[index].clone();
+            let from = block.header.file;
+            if block.extends.is_some() && block.schema.kind != "plan" {
+                assembler.flattened(file, index);
+            }
+            for attribute in block.attributes {
+                let Type::Reference(kind) = attribute.ty else { continue };
+                let values = elements(&attribute.value).unwrap_or_else(|| vec![attribute.value.clone()]);
+                for (name, place) in values.iter().filter_map(Expr::as_name) {
+                    assembler.find(kind, name, from, place);
+                }
+            }
+        }
+    }
+}
+
+/// The plans of the first file.
+pub(super) fn assemble(
+    files: &mut Files,
+    overrides: &[Override],
+    sources: &mut Sources,
+    params: &dyn Fn(&Model) -> Option<(u128, u128)>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<Plan> {
+    let drafts =
+        Assembler { files: &mut *files, sources: &mut *sources, overrides, diagnostics: &mut *diagnostics }
+            .drafts();
+    let mut plans = Vec::new();
+    for draft in drafts {
+        for variant in variants(draft, files, sources, diagnostics) {
+            plans.extend(build::plan(variant, files, sources, params, diagnostics));
+        }
+    }
+    plans
+}
+
+struct Assembler<'a> {
+    files: &'a mut Files,
+    sources: &'a mut Sources,
+    overrides: &'a [Override],
+    diagnostics: &'a mut Vec<Diagnostic>,
+}
+
+impl Assembler<'_> {
+    fn drafts(&mut self) -> Vec<Draft> {
+        let Some(file) = self.files.files.first() else { return Vec::new() };
+        let plans: Vec<BlockDef> =
+            file.blocks.iter().filter(|block| block.schema.kind == "plan").cloned().collect();
+        if !plans.is_empty() {
+            return plans.iter().filter_map(|plan| self.named_plan(plan)).collect();
+        }
+        self.whole_file()
+    }
+
+    /// The file as one plan: it has at most one block of each kind. Models alone are a plan each.
+    fn whole_file(&mut self) -> Vec<Draft> {
+        let Some(file) = self.files.files.first() else { return Vec::new() };
+        let id = file.id;
+        let models: Vec<&BlockDef> =
+            file.blocks.iter().filter(|block| block.schema.kind == "model").collect();
+        let wants_plan = file.blocks.iter().any(|block| {
+            matches!(block.schema.kind, "training" | "hardware" | "data")
+                || std::ptr::eq(block.schema, &CONDITIONS)
+        });
+        if models.is_empty() {
+            let place = Span { file: id, start: 0, end: 0 };
+            if file.blocks.is_empty() && file.lets.is_empty() && file.imports.is_empty() {
+                let title = "nothing is declared";
+                let diagnostic = Diagnostic::error(Code::EmptyFile, place, title);
+                self.diagnostics.push(diagnostic.help("a plan begins with `model NAME { … }`"));
+            } else if wants_plan {
+                let span = file.blocks.first().map_or(place, |block| block.header);
+                let diagnostic = Diagnostic::error(Code::NoModel, span, "there is no model to plan for");
+                let imported = file
+                    .imports
+                    .iter()
+                    .any(|&at| self.files.files[at].blocks.iter().any(|block| block.schema.kind == "model"));
+                self.diagnostics.push(if imported {
+                    diagnostic.help("pick an imported one: `plan NAME { model = … }`")
+                } else {
+                    diagnostic.help("add `model NAME { … }`")
+                });
+            }
+            return Vec::new();
+        }
+        if let [first, second, ..] = models.as_slice()
+            && wants_plan
+        {
+            self.ambiguous("model", first.header, second.header);
+            return Vec::new();
+        }
+        let only = models.len() == 1;
+        let names: Vec<(String, Span)> = models
+            .iter()
+            .map(|model| model.name.clone().unwrap_or_else(|| ("plan".to_owned(), model.header)))
+            .collect();
+        let mut drafts = Vec::new();
+        for (name, span) in names {
+            let mut picks = BTreeMap::new();
+            if !only {
+                let value = Expr { nodes: vec![Node { span, op: Op::Name(name.as_str().into()) }] };
+                picks.insert(
+                    "model",
+                    AttributeDef {
+                        path: "model".to_owned(),
+                        span,
+                        value,
+                        ty: &super::blocks::OVERRIDE,
+                        scope: span,
+                    },
+                );
+            }
+            drafts.extend(self.draft(name, span, picks, Vec::new(), Vec::new()));
+        }
+        drafts
+    }
+
+    fn ambiguous(&mut self, kind: &str, first: Span, second: Span) {
+        self.diagnostics.push(
+            Diagnostic::error(
+                Code::AmbiguousPlan,
+                second,
+                format!("there are two {kind} blocks, and no plan picks one"),
+            )
+            .also(first, "the other one")
+            .help(format!("add `plan NAME {{ {kind} = … }}` for each plan")),
+        );
+    }
+
+    fn named_plan(&mut self, plan: &BlockDef) -> Option<Draft> {
+        let (name, span) = plan.name.clone()?;
+        // A plan that extends another begins with what that one says.
+        let mut chain = vec![plan.clone()];
+        let mut members = vec![name.clone()];
+        while let Some((base, base_span)) = chain.last().and_then(|block| block.extends.clone()) {
+            if members.contains(&base) {
+                members.push(base);
+                self.diagnostics.push(cycle(base_span, &members));
+                return None;
+            }
+            let (at, index) = self.find("plan", &base, span.file, base_span)?;
+            chain.push(self.files.files[at].blocks[index].clone());
+            members.push(base);
+        }
+        let mut picks = BTreeMap::new();
+        let mut changes: Vec<AttributeDef> = Vec::new();
+        let mut conditions = Vec::new();
+        for block in chain.into_iter().rev() {
+            for attribute in block.attributes {
+                match PARTS.iter().find(|part| **part == attribute.path) {
+                    Some(part) => drop(picks.insert(*part, attribute)),
+                    None => {
+                        changes.retain(|other| other.path != attribute.path);
+                        changes.push(attribute);
+                    }
+                }
+            }
+            conditions.extend(block.conditions);
+        }
+        self.draft(name, span, picks, changes, conditions)
+    }
+
+    fn draft(
+        &mut self,
+        name: String,
+        span: Span,
+        mut picks: BTreeMap<&'static str, AttributeDef>,
+        mut changes: Vec<AttributeDef>,
+        own_conditions: Vec<ConditionDef>,
+    ) -> Option<Draft> {
+        for given in self.overrides {
+            let scope = Span { end: given.span.start, ..given.span };
+            let definition = AttributeDef {
+                path: given.path.clone(),
+                span: given.span,
+                value: given.value.clone(),
+                ty: &super::blocks::OVERRIDE,
+                scope,
+            };
+            match PARTS.iter().find(|part| **part == given.path) {
+                Some(part) => drop(picks.insert(part, definition)),
+                None => {
+                    changes.retain(|other| other.path != given.path);
+                    changes.push(definition);
+                }
+            }
+        }
+        let mut draft = Draft {
+            name,
+            span,
+            parts: BTreeMap::new(),
+            attributes: BTreeMap::new(),
+            sources: Vec::new(),
+            stages: Vec::new(),
+            conditions: Vec::new(),
+            variant: Vec::new(),
+        };
+        let mut sound = true;
+        for kind in PARTS {
+            let block = match picks.get(kind) {
+                Some(pick) => match pick.value.as_name() {
+                    Some((wanted, place)) => self.find(kind, wanted, span.file, place).or_else(|| {
+                        sound = false;
+                        None
+                    }),
+                    None => {
+                        sound = false;
+                        self.diagnostics.extend(pick.value.span().map(|place| {
+                            Diagnostic::error(
+                                Code::TypeMismatch,
+                                place,
+                                format!("a plan picks one {kind}, by name"),
+                            )
+                        }));
+                        None
+                    }
+                },
+                None => self.sole(kind, &mut sound),
+            };
+            if let Some((file, index)) = block {
+                let merged = self.flattened(file, index)?;
+                draft.parts.insert(kind, merged.name.clone().map(|(name, _)| name));
+                draft.take(kind, merged);
+            }
+        }
+        if !sound {
+            return None;
+        }
+        if !draft.parts.contains_key("model") {
+            let diagnostic =
+                Diagnostic::error(Code::NoModel, span, format!("plan `{}` has no model", draft.name));
+            self.diagnostics.push(diagnostic.help("add `model = NAME`"));
+            return None;
+        }
+        self.conventions(&mut draft);
+        for change in changes {
+            if !self.change(&mut draft, change) {
+                return None;
+            }
+        }
+        if !self.device(&mut draft) {
+            return None;
+        }
+        let file = self.files.files.first()?;
+        let shared = file.blocks.iter().filter(|block| std::ptr::eq(block.schema, &CONDITIONS));
+        draft.conditions = shared.flat_map(|block| block.conditions.clone()).chain(own_conditions).collect();
+        Some(draft)
+    }
+
+    /// The file's own block of a kind, where it has just one.
+    fn sole(&mut self, kind: &str, sound: &mut bool) -> Option<(usize, usize)> {
+        let file = self.files.files.first()?;
+        let mut found = file.blocks.iter().enumerate().filter(|(_, block)| block.schema.kind == kind);
+        let first = found.next()?;
+        if let Some((_, second)) = found.next() {
+            let (first, second) = (first.1.header, second.header);
+            self.ambiguous(kind, first, second);
+            *sound = false;
+            return None;
+        }
+        Some((0, first.0))
+    }
+
+    /// A block by kind and name: of the file, of its imports, of the catalog.
+    fn find(
+        &mut self,
+        kind: &'static str,
+        name: &str,
+        from: crate::source::FileId,
+        place: Span,
+    ) -> Option<(usize, usize)> {
+        let start = *self.files.index.get(&from).unwrap_or(&0);
+        let mut queue = vec![start];
+        let mut at = 0;
+        while at < queue.len() {
+            let file = &self.files.files[queue[at]];
+            let named = |block: &BlockDef| {
+                block.schema.kind == kind && block.name.as_ref().is_some_and(|(own, _)| own == name)
+            };
+            if let Some(index) = file.blocks.iter().position(named) {
+                return Some((queue[at], index));
+            }
+            for &import in &file.imports {
+                if !queue.contains(&import) {
+                    queue.push(import);
+                }
+            }
+            at += 1;
+        }
+        if let Some(file) = files::read_catalog(self.files, self.sources, kind, name) {
+            let index = self.files.files[file].blocks.iter().position(|block| block.schema.kind == kind);
+            if let Some(index) = index {
+                return Some((file, index));
+            }
+        }
+        let mut known: Vec<String> = queue
+            .iter()
+            .flat_map(|&file| &self.files.files[file].blocks)
+            .filter(|block| block.schema.kind == kind)
+            .filter_map(|block| block.name.as_ref().map(|(name, _)| name.clone()))
+            .chain(crate::catalog::names(kind).map(str::to_owned))
+            .collect();
+        known.sort();
+        let diagnostic = Diagnostic::error(Code::UnknownName, place, format!("there is no {kind} `{name}`"));
+        let near = suggest::nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
+        self.diagnostics.push(match near {
+            Some(near) => diagnostic.help(format!("did you mean `{near}`?")).fix(place, near),
+            None if known.is_empty() => diagnostic.help(format!("declare `{kind} {name} {{ … }}`")),
+            None => {
+                let quoted: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+                diagnostic.help(format!("there is {}", quoted.join(", ")))
+            }
+        });
+        None
+    }
+
+    /// A block with everything it takes from those it extends.
+    fn flattened(&mut self, file: usize, index: usize) -> Option<BlockDef> {
+        let mut block = self.files.files[file].blocks[index].clone();
+        let kind = block.schema.kind;
+        let mut members = vec![block.name.as_ref().map_or_else(|| kind.to_owned(), |(name, _)| name.clone())];
+        let mut places = vec![(file, index)];
+        while let Some((base, place)) = block.extends.take() {
+            let from = self.files.files.get(places.last()?.0)?.id;
+            // A block that extends its own name takes the one it shadows: an import's or the catalog's.
+            let (at, base_index) = self.find_base(kind, &base, from, place, &places)?;
+            if places.contains(&(at, base_index)) {
+                members.push(base);
+                self.diagnostics.push(cycle(place, &members));
+                return None;
+            }
+            places.push((at, base_index));
+            members.push(base);
+            let under = self.files.files[at].blocks[base_index].clone();
+            for attribute in under.attributes {
+                if block.attribute(&attribute.path).is_none() {
+                    block.attributes.push(attribute);
+                }
+            }
+            let mut sources = under.sources;
+            sources.extend(
+                block
+                    .sources
+                    .iter()
+                    .filter(|(name, _)| !sources.iter().any(|(own, _)| own == name))
+                    .cloned()
+                    .collect::<Vec<_>>(),
+            );
+            block.sources = sources;
+            block.extends = under.extends;
+        }
+        Some(block)
+    }
+
+    fn find_base(
+        &mut self,
+        kind: &'static str,
+        name: &str,
+        from: crate::source::FileId,
+        place: Span,
+        places: &[(usize, usize)],
+    ) -> Option<(usize, usize)> {
+        let found = self.find(kind, name, from, place)?;
+        if places.last() == Some(&found)
+            && crate::catalog::find(kind, name).is_some()
+            && let Some(file) = files::read_catalog(self.files, self.sources, kind, name)
+        {
+            return Some((file, 0));
+        }
+        Some(found)
+    }
+
+    /// `convention` blocks: the file's own.
+    fn conventions(&mut self, draft: &mut Draft) {
+        let Some(file) = self.files.files.first() else { return };
+        let convention = file.blocks.iter().find(|block| block.schema.kind == "convention").cloned();
+        if let Some(convention) = convention {
+            draft.take("convention", convention);
+        }
+    }
+
+    /// An override of a plan or of the command line.
+    fn change(&mut self, draft: &mut Draft, mut change: AttributeDef) -> bool {
+        let Some((kind, rest)) = change.path.split_once('.') else { return false };
+        if PARTS.contains(&kind) && !draft.parts.contains_key(kind) {
+            // `--set training.mfu=40%` on a plan without training makes one, if that is all it needs.
+            if let Some(kind) = PARTS.iter().find(|part| **part == kind) {
+                draft.parts.insert(kind, None);
+            }
+        }
+        if let Some((source, leaf)) = rest.split_once('.')
+            && kind == "data"
+        {
+            if !draft.sources.iter().any(|own| own == source) {
+                let title = format!("there is no data source `{source}`");
+                self.diagnostics.push(Diagnostic::error(Code::InvalidOverride, change.span, title));
+                return false;
+            }
+            let known = draft.attributes.contains_key(&change.path);
+            if schema::declared(&change.path).is_none() && !known {
+                let title = format!("`{source}` has no stage `{leaf}`");
+                self.diagnostics.push(Diagnostic::error(Code::InvalidOverride, change.span, title));
+                return false;
+            }
+        }
+        change.ty = schema::declared(&change.path).map_or(&STAGE, |attribute| &attribute.ty);
+        draft.attributes.insert(change.path.clone(), change);
+        true
+    }
+
+    /// The device that the hardware names.
+    fn device(&mut self, draft: &mut Draft) -> bool {
+        let Some(device) = draft.attributes.get("hardware.device") else { return true };
+        let names: Vec<(String, Span)> = match elements(&device.value) {
+            Some(list) => list
+                .iter()
+                .filter_map(|element| element.as_name().map(|(name, span)| (name.to_owned(), span)))
+                .collect(),
+            None => device.value.as_name().map(|(name, span)| (name.to_owned(), span)).into_iter().collect(),
+        };
+        // With a list of devices each variant takes its own; the first is taken here to find mistakes once.
+        let mut sound = true;
+        for (at, (name, place)) in names.iter().enumerate() {
+            match self
+                .find("device", name, draft.span.file, *place)
+                .and_then(|(file, index)| self.flattened(file, index))
+            {
+                Some(block) => {
+                    let prefix = if names.len() > 1 { format!("device@{at}") } else { "device".to_owned() };
+                    let overridden = draft.attributes.clone();
+                    draft.take(&prefix, block);
+                    draft.attributes.extend(overridden);
+                }
+                None => sound = false,
+            }
+        }
+        sound
+    }
+}
+
+impl Draft {
+    /// Takes a block's attributes under their whole paths.
+    fn take(&mut self, kind: &str, block: BlockDef) {
+        for attribute in block.attributes {
+            let path = format!("{kind}.{}", attribute.path);
+            if std::ptr::eq(attribute.ty, &STAGE) {
+                self.stages.push(path.clone());
+            }
+            self.attributes.insert(path.clone(), AttributeDef { path, ..attribute });
+        }
+        self.sources.extend(block.sources.into_iter().map(|(name, _)| name));
+    }
+}
+
+/// One draft for each combination of the lists' values.
+fn variants(draft: Draft, files: &Files, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Vec<Draft> {
+    let mut swept: Vec<(String, Vec<Expr>)> = Vec::new();
+    for (path, attribute) in &draft.attributes {
+        let values = match attribute.value.nodes.last().map(|node| &node.op) {
+            Some(Op::List(_)) => elements(&attribute.value),
+            Some(Op::Range(_)) => range(attribute, files, diagnostics),
+            _ => None,
+        };
+        if let Some(values) = values
+            && !matches!(attribute.ty, Type::Text | Type::Date | Type::Keep)
+        {
+            swept.push((path.clone(), values));
+        }
+    }
+    let total = swept.iter().try_fold(1_usize, |total, (_, values)| total.checked_mul(values.len()));
+    let Some(total) = total.filter(|total| *total <= limits::MAX_VARIANTS) else {
+        diagnostics.push(
+            Diagnostic::error(
+                Code::TooManyVariants,
+                draft.span,
+                "the lists of this plan have too many combinations",
+            )
+            .note(format!("at most {} are computed", limits::MAX_VARIANTS)),
+        );
+        return Vec::new();
+    };
+    if let Some((path, _)) = swept.iter().find(|(_, values)| values.is_empty()) {
+        let place = draft.attributes.get(path).map_or(draft.span, |attribute| attribute.span);
+        diagnostics.push(Diagnostic::error(Code::InvalidValue, place, "the list is empty"));
+        return Vec::new();
+    }
+    let mut drafts = Vec::with_capacity(total);
+    for number in 0..total {
+        let mut variant = draft.clone();
+        // The last list turns fastest.
+        let mut rest = number;
+        for (path, values) in swept.iter().rev() {
+            let value = &values[rest % values.len()];
+            if path == "hardware.device" {
+                variant.choose_device(rest % values.len());
+            }
+            rest /= values.len();
+            let shown = value.span().map_or_else(String::new, |span| match value.nodes.as_slice() {
+                // A value of a range has no text of its own.
+                [Node { op: Op::Quantity(quantity), .. }]
+                    if draft.attributes[path].value.nodes.len() != values.len() + 1 =>
+                {
+                    shown(*quantity)
+                }
+                _ => sources.slice(span).to_owned(),
+            });
+            variant.variant.insert(0, (path.clone(), shown));
+            if let Some(attribute) = variant.attributes.get_mut(path) {
+                attribute.value = value.clone();
+            }
+        }
+        drafts.push(variant);
+    }
+    drafts
+}
+
+impl Draft {
+    fn choose_device(&mut self, index: usize) {
+        let prefix = format!("device@{index}.");
+        let chosen: Vec<(String, AttributeDef)> = self
+            .attributes
+            .iter()
+            .filter_map(|(path, attribute)| {
+                Some((format!("device.{}", path.strip_prefix(&prefix)?), attribute.clone()))
+            })
+            .collect();
+        for (path, attribute) in chosen {
+            self.attributes.entry(path).or_insert(attribute);
+        }
+    }
+}
+
+fn shown(quantity: Quantity) -> String {
+    crate::units::format::quantity(
+        quantity.number,
+        quantity.unit,
+        12,
+        crate::units::format::BytePrefix::Decimal,
+    )
+}
+
+/// The values of a range, as expressions.
+fn range(attribute: &AttributeDef, files: &Files, diagnostics: &mut Vec<Diagnostic>) -> Option<Vec<Expr>> {
+    struct Nothing;
+    impl Paths for Nothing {
+        fn path(&mut self, _: &mut Names<'_>, path: &str, _: PathKind, span: Span) -> Result<Value, Failure> {
+            let title = format!("a range cannot depend on `{path}`");
+            Err(Diagnostic::error(Code::InvalidRange, span, title).help("write its bounds as numbers").into())
+        }
+    }
+    let span = attribute.value.span()?;
+    let mut names = Names::new(files, attribute.scope);
+    match names.evaluate(&attribute.value, attribute.scope, &mut Nothing) {
+        Ok(Value::List(values)) => Some(
+            values
+                .into_iter()
+                .filter_map(|value| match value {
+                    Value::Quantity { number: Some(number), unit, .. } => {
+                        Some(Expr { nodes: vec![Node { span, op: Op::Quantity(Quantity { number, unit }) }] })
+                    }
+                    _ => None,
+                })
+                .collect(),
+        ),
+        Ok(_) => None,
+        Err(Failure(diagnostic)) => {
+            diagnostics.extend(diagnostic.map(|diagnostic| *diagnostic));
+            Some(Vec::new())
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The quantities that are computed: one vocabulary for `require`, reports, JSON and `explain`.
+
+use super::Derived;
+use crate::units::{Noun, Unit};
+
+const SEQUENCE: &[&str] = &[];
+const TRAINING: &[&str] = &["training"];
+const RUN: &[&str] = &["training", "data"];
+const STEPS: &[&str] = &["training", "data", "training.global_batch"];
+const TIME: &[&str] = &["training", "data", "hardware", "training.mfu"];
+const COST: &[&str] = &["training", "data", "hardware", "training.mfu", "hardware.price"];
+const SOURCES: &[&str] = &["data", "data.source"];
+
+/// Device-seconds, shown as device-hours.
+const DEVICE_TIME: Unit = Unit { noun: Some(Noun::Devices), ..Unit::TIME };
+
+/// Every derived quantity, in the order of the reference.
+pub static DERIVED: &[Derived] = &[
+    row("model.params", Unit::PARAMS, "all parameters, each once", &[]),
+    row("model.active_params", Unit::PARAMS, "parameters that one token passes through", &[]),
+    row(
+        "model.non_embedding_params",
+        Unit::PARAMS,
+        "parameters without embeddings, positions and output projection",
+        &[],
+    ),
+    row("model.params.embedding", Unit::PARAMS, "token embedding", &[]),
+    row("model.params.position", Unit::PARAMS, "learned positions", &[]),
+    row("model.params.attention", Unit::PARAMS, "attention of all layers, biases included", &[]),
+    row("model.params.attention.qkv", Unit::PARAMS, "Q, K and V projections of all layers", &[]),
+    row("model.params.attention.output", Unit::PARAMS, "output projections of attention", &[]),
+    row("model.params.ffn", Unit::PARAMS, "feed-forward networks of all layers, biases included", &[]),
+    row("model.params.ffn.up", Unit::PARAMS, "up-projections of all feed-forward networks", &[]),
+    row("model.params.ffn.gate", Unit::PARAMS, "gates of all feed-forward networks", &[]),
+    row("model.params.ffn.down", Unit::PARAMS, "down-projections of all feed-forward networks", &[]),
+    row("model.params.norm", Unit::PARAMS, "norms", &[]),
+    row(
+        "model.params.output",
+        Unit::PARAMS,
+        "output projection to the vocabulary, where it is not the embedding",
+        &[],
+    ),
+    row("model.params.per_layer", Unit::PARAMS, "one layer, norms included", &[]),
+    row(
+        "model.params.embedding_share",
+        Unit::NONE,
+        "share of embeddings, positions and output in the total",
+        &[],
+    ),
+    row("model.params.rule_of_thumb", Unit::PARAMS, "12Ld² + 2Vd (Vd where embeddings are tied)", &[]),
+    row("flops.sequence", Unit::TOKENS, "T: the sequence that FLOPs are counted for", SEQUENCE),
+    row("flops.forward", Unit::FLOP, "one forward pass over a sequence of T tokens", SEQUENCE),
+    row("flops.forward.qkv", Unit::FLOP, "Q, K and V projections in one forward pass", SEQUENCE),
+    row("flops.forward.scores", Unit::FLOP, "attention scores QKᵀ in one forward pass", SEQUENCE),
+    row(
+        "flops.forward.weighted_sum",
+        Unit::FLOP,
+        "attention-weighted sum of V in one forward pass",
+        SEQUENCE,
+    ),
+    row(
+        "flops.forward.output_projection",
+        Unit::FLOP,
+        "output projections of attention in one forward pass",
+        SEQUENCE,
+    ),
+    row("flops.forward.ffn_up", Unit::FLOP, "up-projections in one forward pass", SEQUENCE),
+    row("flops.forward.ffn_gate", Unit::FLOP, "gate projections in one forward pass", SEQUENCE),
+    row("flops.forward.ffn_down", Unit::FLOP, "down-projections in one forward pass", SEQUENCE),
+    row(
+        "flops.forward.logits",
+        Unit::FLOP,
+        "output projection to the vocabulary in one forward pass",
+        SEQUENCE,
+    ),
+    row("flops.forward.layers", Unit::FLOP, "all layers in one forward pass, logits left out", SEQUENCE),
+    row("flops.forward.per_layer", Unit::FLOP, "one layer in one forward pass", SEQUENCE),
+    row("flops.backward", Unit::FLOP, "one backward pass over a sequence of T tokens", SEQUENCE),
+    row("flops.training", Unit::FLOP, "forward and backward over a sequence of T tokens", SEQUENCE),
+    row("flops.forward_per_token", Unit::FLOP, "forward pass, per token", SEQUENCE),
+    row("flops.backward_per_token", Unit::FLOP, "backward pass, per token", SEQUENCE),
+    row("flops.training_per_token", Unit::FLOP, "forward and backward, per token", SEQUENCE),
+    row("flops.attention_share", Unit::NONE, "share of QKᵀ and weighted sum in the forward pass", SEQUENCE),
+    row("flops.sequence_ratio", Unit::NONE, "T/d: the T² terms are negligible while it is small", SEQUENCE),
+    row("flops.rule_of_thumb.forward", Unit::FLOP, "2N: forward pass, per token", &[]),
+    row("flops.rule_of_thumb.training", Unit::FLOP, "6N: forward and backward, per token", &[]),
+    row("flops.rule_of_thumb.inference", Unit::FLOP, "2NT: one forward pass over T tokens", SEQUENCE),
+    row("flops.rule_of_thumb.per_layer", Unit::FLOP, "24Td² + 4T²d: one layer in one forward pass", SEQUENCE),
+    row(
+        "flops.rule_of_thumb.layers",
+        Unit::FLOP,
+        "L·(24Td² + 4T²d): all layers in one forward pass",
+        SEQUENCE,
+    ),
+    row("memory.weights_only.fp32", Unit::BYTES, "weights at 4 bytes", &[]),
+    row("memory.weights_only.bf16", Unit::BYTES, "weights at 2 bytes: fp16 or bf16", &[]),
+    row("memory.weights_only.int8", Unit::BYTES, "weights at 1 byte, scales left out", &[]),
+    row("memory.weights_only.int4", Unit::BYTES, "weights at half a byte, scales left out", &[]),
+    row("memory.weights", Unit::BYTES, "weights that the forward and backward pass use", TRAINING),
+    row("memory.gradients", Unit::BYTES, "one gradient per parameter", TRAINING),
+    row("memory.optimizer", Unit::BYTES, "everything the optimizer keeps", TRAINING),
+    row(
+        "memory.optimizer.master",
+        Unit::BYTES,
+        "fp32 master weights, where training is in 16 bits",
+        TRAINING,
+    ),
+    row("memory.optimizer.first_moment", Unit::BYTES, "moving average of gradients", TRAINING),
+    row("memory.optimizer.second_moment", Unit::BYTES, "moving average of squared gradients", TRAINING),
+    row(
+        "memory.optimizer.scales",
+        Unit::BYTES,
+        "fp32 scales of 8-bit moments, one per block and moment",
+        TRAINING,
+    ),
+    row(
+        "memory.model_states",
+        Unit::BYTES,
+        "weights, gradients and optimizer of the whole model, on all devices together",
+        TRAINING,
+    ),
+    row("memory.rule_of_thumb", Unit::BYTES, "bytes per parameter of the recipe, times N", TRAINING),
+    row("memory.training_to_inference", Unit::NONE, "model states over 16-bit weights", TRAINING),
+    missing(
+        "memory.activations",
+        Some(Unit::BYTES),
+        "what the forward pass keeps for the backward pass",
+        ACTIVATIONS,
+    ),
+    missing("memory.logits", Some(Unit::BYTES), "logits and their gradient", ACTIVATIONS),
+    missing("memory.buffers", Some(Unit::BYTES), "communication and gather buffers", ACTIVATIONS),
+    missing("memory.reserve", Some(Unit::BYTES), "context and allocator overhead", ACTIVATIONS),
+    missing(
+        "memory.per_device",
+        Some(Unit::BYTES),
+        "peak of one device",
+        "it includes activations, which are not modelled in this version",
+    ),
+    missing(
+        "memory.peak_at",
+        None,
+        "the instant of the peak",
+        "it depends on activations, which are not modelled in this version",
+    ),
+    missing(
+        "memory.host",
+        Some(Unit::BYTES),
+        "host memory of offloaded states",
+        "offloading is not modelled in this version",
+    ),
+    row("data.unique_tokens", Unit::TOKENS, "distinct tokens of all sources, after their stages", SOURCES),
+    row("data.epochs", Unit::NONE, "tokens consumed over distinct tokens", SOURCES),
+    row("data.*.unique", Unit::TOKENS, "distinct tokens of a source, after its stages", SOURCES),
+    row("data.*.tokens", Unit::TOKENS, "tokens that the run takes from a source", SOURCES),
+    row("data.*.epochs", Unit::NONE, "how often the run sees a source", SOURCES),
+    row(
+        "hardware.peak",
+        Unit::FLOP_PER_SECOND,
+        "dense peak of all devices at the training precision",
+        &["hardware", "training"],
+    ),
+    row("hardware.memory", Unit::BYTES, "device memory of all devices", &["hardware", "device.memory"]),
+    row("training.tokens", Unit::TOKENS, "D: tokens that training consumes", RUN),
+    row("training.flops", Unit::FLOP, "all forward and backward passes, exactly counted", RUN),
+    row("training.rule_of_thumb", Unit::FLOP, "6ND", RUN),
+    row(
+        "training.tokens_per_step",
+        Unit::TOKENS,
+        "tokens that one optimizer step consumes",
+        &["training", "training.global_batch"],
+    ),
+    row("training.steps", Unit::NONE, "optimizer steps, the last one begun counted", STEPS),
+    row(
+        "training.micro_batches",
+        Unit::NONE,
+        "micro-batches that each replica processes in one step",
+        &["training", "hardware", "training.global_batch", "training.micro_batch"],
+    ),
+    row(
+        "training.replicas",
+        Unit::NONE,
+        "model replicas: the data-parallel degree",
+        &["training", "hardware"],
+    ),
+    row("training.time", Unit::TIME, "time at the declared MFU, without interruptions", TIME),
+    row(
+        "training.step_time",
+        Unit::TIME,
+        "time of one optimizer step at the declared MFU",
+        &["training", "hardware", "training.mfu", "training.global_batch"],
+    ),
+    row(
+        "training.tokens_per_second",
+        Unit::TOKENS_PER_SECOND,
+        "throughput of all devices at the declared MFU",
+        &["training", "hardware", "training.mfu"],
+    ),
+    row("training.device_hours", DEVICE_TIME, "devices × time", TIME),
+    row("training.cost", Unit::MONEY, "device-hours × price", COST),
+];
+
+const ACTIVATIONS: &str = "activations are not modelled in this version";
+
+const fn row(
+    path: &'static str,
+    unit: Unit,
+    meaning: &'static str,
+    needs: &'static [&'static str],
+) -> Derived {
+    Derived { path, unit: Some(unit), meaning, needs, missing: None }
+}
+
+const fn missing(
+    path: &'static str,
+    unit: Option<Unit>,
+    meaning: &'static str,
+    why: &'static str,
+) -> Derived {
+    Derived { path, unit, meaning, needs: &[], missing: Some(why) }
+}

@@ -1,0 +1,266 @@
+//! The one table of the language: every block, attribute and derived quantity with its type, default, meaning and
+//! source. It drives checking, defaults, did-you-mean, completion, `llmplan docs` and the reference in `docs/`.
+
+mod blocks;
+mod derived;
+pub mod docs;
+pub mod suggest;
+
+pub use blocks::BLOCKS;
+pub use derived::DERIVED;
+
+use crate::units::{Noun, Unit};
+
+/// A kind of block and what may stand in it.
+#[derive(Debug)]
+pub struct BlockSchema {
+    /// The word that opens it.
+    pub kind: &'static str,
+    /// What it declares.
+    pub doc: &'static str,
+    /// Whether it has a name.
+    pub naming: Naming,
+    /// Its attributes, in the order of the reference.
+    pub attributes: &'static [Attribute],
+    /// The blocks that may be nested in it.
+    pub blocks: &'static [BlockSchema],
+    /// What other tools call it.
+    pub aliases: &'static [&'static str],
+}
+
+/// Whether a block has a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// A name may be left out where a file has just one of its kind; `extends` and references need one.
+    Optional,
+    /// There may be several, each with a name of its own.
+    Required,
+    /// It never has one.
+    Never,
+}
+
+/// An attribute of a block.
+#[derive(Debug)]
+pub struct Attribute {
+    /// Its name.
+    pub name: &'static str,
+    /// What it may be set to.
+    pub ty: Type,
+    /// What happens when it is left out.
+    pub default: Default,
+    /// What it means, in a sentence.
+    pub doc: &'static str,
+    /// The field's symbol in formulas: `L`, `d`.
+    pub symbol: Option<&'static str>,
+    /// What other tools call it.
+    pub aliases: &'static [&'static str],
+    /// Why no number depends on it yet, where that is so.
+    pub inert: Option<&'static str>,
+}
+
+/// The type of an attribute.
+#[derive(Debug)]
+pub enum Type {
+    /// A whole number, at least `min`, with or without its noun.
+    Count {
+        /// What it counts.
+        noun: Option<Noun>,
+        /// The smallest allowed.
+        min: u64,
+    },
+    /// A whole number of sequences or tokens; a bare number counts sequences.
+    Batch,
+    /// A whole number of at least 1, or `auto`.
+    CountOrAuto,
+    /// A number with a unit, above zero.
+    Amount(Unit),
+    /// A share: `40%` or `0.4`, in 0..=1; with `true`, above 0.
+    Share {
+        /// Whether zero is refused.
+        positive: bool,
+    },
+    /// One of some words, each with its meaning.
+    Choice(&'static [(&'static str, &'static str)]),
+    /// `true` or `false`.
+    Flag,
+    /// The name of a block of a kind.
+    Reference(&'static str),
+    /// A text in quotes.
+    Text,
+    /// A date: `2026-11-01`.
+    Date,
+    /// `keep 50%`: what a stage of a pipeline lets through.
+    Keep,
+}
+
+/// What happens when an attribute is left out.
+#[derive(Debug)]
+pub enum Default {
+    /// It must be declared.
+    Required,
+    /// It has no value; the words say what follows.
+    Absent(&'static str),
+    /// An expression of the language, and what it rests on.
+    Value(&'static str, &'static str),
+    /// An expression by the word that the block's `kind` has: (words, expression, what it rests on).
+    ByKind(&'static [(&'static [&'static str], &'static str, &'static str)]),
+}
+
+/// A quantity that is computed.
+#[derive(Debug)]
+pub struct Derived {
+    /// Its path; a segment `*` stands for the name of a data source.
+    pub path: &'static str,
+    /// Its unit; `None` for a text.
+    pub unit: Option<Unit>,
+    /// What it is, in a line.
+    pub meaning: &'static str,
+    /// The blocks and attributes it needs beyond the model.
+    pub needs: &'static [&'static str],
+    /// Why this version does not compute it, where that is so.
+    pub missing: Option<&'static str>,
+}
+
+/// What a path stands for.
+#[derive(Clone, Copy, Debug)]
+pub enum PathKind {
+    /// An attribute of a block.
+    Declared(&'static Attribute),
+    /// A computed quantity.
+    Derived(&'static Derived),
+}
+
+impl PathKind {
+    /// The unit of the path's value; `None` where it is no number.
+    pub fn unit(self) -> Option<Unit> {
+        match self {
+            PathKind::Declared(attribute) => attribute.ty.unit(),
+            PathKind::Derived(derived) => derived.unit,
+        }
+    }
+
+    /// What the path means.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            PathKind::Declared(attribute) => attribute.doc,
+            PathKind::Derived(derived) => derived.meaning,
+        }
+    }
+}
+
+impl Type {
+    /// The unit of values of this type; `None` where they are no numbers.
+    pub fn unit(&self) -> Option<Unit> {
+        match self {
+            Type::Count { noun, .. } => Some(Unit { noun: *noun, ..Unit::NONE }),
+            Type::Batch => Some(Unit::SEQUENCES),
+            Type::Amount(unit) => Some(*unit),
+            Type::CountOrAuto | Type::Share { .. } | Type::Keep => Some(Unit::NONE),
+            Type::Choice(_) | Type::Flag | Type::Reference(_) | Type::Text | Type::Date => None,
+        }
+    }
+
+    /// What may be written, in words: `a count of tokens, such as 15T`.
+    pub fn words(&self) -> String {
+        match self {
+            Type::Count { noun: None, min } => format!("a whole number, at least {min}"),
+            Type::Count { noun: Some(noun), min } => {
+                format!("a whole number of {}, at least {min}", noun.word())
+            }
+            Type::Batch => {
+                "a whole number of sequences or tokens, such as `512 sequences` or `4M tokens`".to_owned()
+            }
+            Type::CountOrAuto => "a whole number, at least 1, or `auto`".to_owned(),
+            Type::Amount(unit) => format!("an amount in {}", suggest::unit_examples(*unit)),
+            Type::Share { .. } => "a share, such as `40%`".to_owned(),
+            Type::Choice(words) => {
+                let words: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+                suggest::one_of(&words)
+            }
+            Type::Flag => "`true` or `false`".to_owned(),
+            Type::Reference(kind) => format!("the name of a {kind}"),
+            Type::Text => "a text in double quotes".to_owned(),
+            Type::Date => "a date, such as `2026-11-01`".to_owned(),
+            Type::Keep => "what the stage keeps, such as `keep 50%`".to_owned(),
+        }
+    }
+}
+
+impl BlockSchema {
+    /// An attribute by its name.
+    pub fn attribute(&self, name: &str) -> Option<&'static Attribute> {
+        self.attributes.iter().find(|attribute| attribute.name == name)
+    }
+
+    /// A nested block by its kind.
+    pub fn block(&self, kind: &str) -> Option<&'static BlockSchema> {
+        self.blocks.iter().find(|block| block.kind == kind)
+    }
+}
+
+/// A top-level block by its kind.
+pub fn block(kind: &str) -> Option<&'static BlockSchema> {
+    BLOCKS.iter().find(|block| block.kind == kind)
+}
+
+/// What a path stands for; the names of data sources are matched by any name.
+pub fn path(path: &str) -> Option<PathKind> {
+    declared(path).map(PathKind::Declared).or_else(|| derived(path).map(PathKind::Derived))
+}
+
+/// The attribute behind a path such as `model.attention.heads`.
+pub fn declared(path: &str) -> Option<&'static Attribute> {
+    let mut segments = path.split('.');
+    let mut schema = block(segments.next()?)?;
+    let mut segment = segments.next()?;
+    for next in segments {
+        schema = schema
+            .block(segment)
+            .or_else(|| schema.blocks.iter().find(|nested| nested.naming == Naming::Required))?;
+        segment = next;
+    }
+    schema.attribute(segment)
+}
+
+/// The field's symbol for a path: `L` for `model.layers`, `N` for `model.params`.
+pub fn symbol(path: &str) -> Option<&'static str> {
+    match path {
+        "model.params" => Some("N"),
+        "flops.sequence" => Some("T"),
+        "training.tokens" => Some("D"),
+        _ => declared(path).and_then(|attribute| attribute.symbol),
+    }
+}
+
+/// The derived quantity behind a path.
+pub fn derived(path: &str) -> Option<&'static Derived> {
+    DERIVED.iter().find(|derived| {
+        let mut pattern = derived.path.split('.');
+        path.split('.')
+            .all(|segment| pattern.next().is_some_and(|expected| expected == "*" || expected == segment))
+            && pattern.next().is_none()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_attributes_and_quantities() {
+        assert_eq!(declared("model.attention.heads").unwrap().name, "heads");
+        assert_eq!(declared("data.crawl.raw").unwrap().name, "raw");
+        assert!(matches!(path("model.params.ffn"), Some(PathKind::Derived(_))));
+        assert!(matches!(path("data.crawl.epochs"), Some(PathKind::Derived(_))));
+        assert!(
+            path("model").is_none() && path("model.attention").is_none() && path("nothing.at.all").is_none()
+        );
+    }
+
+    #[test]
+    fn no_path_is_both_declared_and_derived() {
+        for derived in DERIVED {
+            assert!(declared(derived.path).is_none(), "{}", derived.path);
+        }
+    }
+}
