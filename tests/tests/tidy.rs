@@ -209,7 +209,7 @@ fn dependencies(manifest: &str) -> Vec<(usize, String)> {
     names
 }
 
-/// Whether a path that begins at a root stands in a line: `/home/` but not `docs/home/`.
+/// Whether a path that begins at a root stands in a line, and not only further down in one.
 fn starts_path(line: &str, root: &str) -> bool {
     line.match_indices(root)
         .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || "._-".contains(c)))

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use llmplan_spec::diagnostic::{Code, Diagnostic};
 use llmplan_spec::expr::{self, Environment, Expr, Failure, Substitution, Value as Evaluated};
-use llmplan_spec::plan::{BytesConvention, Origin, Plan, SettingValue};
+use llmplan_spec::plan::{BytesConvention, Origin, Plan, Setting, SettingValue};
 use llmplan_spec::schema;
 use llmplan_spec::source::{FileId, Sources, Span};
 use llmplan_spec::units::format::{self, BytePrefix};
@@ -113,6 +113,9 @@ impl<'a> Quantities<'a> {
             Some(value) => value,
             None => match expr::evaluate(&parsed, &mut Known { quantities: self }) {
                 Ok(Evaluated::Quantity { number: Some(number), .. }) => from_number(number),
+                Err(Failure(Some(failure))) if failure.code == Code::DivisionByZero => {
+                    return self.divides_by_zero(path, formula);
+                }
                 _ => return self.overflow(path),
             },
         };
@@ -225,6 +228,29 @@ impl<'a> Quantities<'a> {
         });
     }
 
+    /// `keep 0%`: a source that nothing is left of cannot be seen any number of times.
+    fn divides_by_zero(&mut self, path: &str, formula: &str) {
+        let below = formula.rsplit(" / ").next().unwrap_or(formula);
+        let span = below.rsplit_once('.').and_then(|(block, _)| {
+            let within = |setting: &&Setting| setting.path.starts_with(block) && matches!(setting.origin, Origin::Declared(_));
+            let zero = |setting: &&Setting| matches!(&setting.value, SettingValue::Quantity(amount) if amount.number.real() == 0.0);
+            let setting = self.plan.settings.iter().filter(within).find(zero)?;
+            match setting.origin {
+                Origin::Declared(span) => Some(span),
+                Origin::Default(_) => None,
+            }
+        });
+        self.errors.push(
+            Diagnostic::error(
+                Code::DivisionByZero,
+                span.unwrap_or(self.plan.span),
+                format!("`{path}` divides by zero"),
+            )
+            .label("nothing is left")
+            .note(format!("it is `{formula}`, and `{below}` is 0")),
+        );
+    }
+
     fn overflow(&mut self, path: &str) {
         if self.errors.is_empty() {
             let meaning = schema::path(path).map_or("", |kind| kind.meaning());
@@ -275,7 +301,7 @@ impl Environment for Known<'_, '_> {
 fn literal(value: &Value, unit: Unit) -> String {
     let number = match value {
         Value::Count(count) => format::literal(*count),
-        Value::Real(real) => format!("{real}"),
+        Value::Real(real) => format!("{}", format::round(*real, 12)),
         Value::Text(text) => return text.clone(),
     };
     match unit {

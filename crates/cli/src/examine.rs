@@ -115,7 +115,7 @@ pub(crate) fn unreadable(input: &Input, error: &LoadError, id: FileId) -> Result
         )
         .note("bytes are counted from 0")
         .help("save it as UTF-8; a plan is a text file"),
-        LoadError::NotFound => return Err(format!("`{name}` is not there")),
+        LoadError::NotFound => return Err(format!("there is no file `{name}`")),
         LoadError::NotAFile => {
             let help = match input {
                 Input::File(path) if std::path::Path::new(path).is_dir() => {

@@ -5,6 +5,7 @@
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::grammar::{self, TokenKind};
+use crate::limits::MAX_DIAGNOSTICS;
 use crate::source::{FileId, Span};
 use crate::syntax::{Block, File, Item, ItemKind};
 
@@ -30,7 +31,8 @@ pub fn format(text: &str, file: FileId) -> Formatted {
                 | Code::NotText
         )
     };
-    if diagnostics.iter().any(structural) {
+    // After so many mistakes reading has stopped: the rest of the text was never told apart.
+    if diagnostics.len() >= MAX_DIAGNOSTICS || diagnostics.iter().any(structural) {
         return Formatted { text: text.to_owned(), diagnostics };
     }
     let mut printer = Printer { source: text, out: String::with_capacity(text.len() + 64), depth: 0 };

@@ -24,8 +24,15 @@ pub fn parse(text: &str, file: FileId) -> (File, Vec<Diagnostic>) {
     if let Err(refusal) = limits::check(text, file) {
         return (File::default(), vec![*refusal]);
     }
-    let mut reader =
-        Reader { text, file, at: 0, open: Vec::new(), items: Vec::new(), found: Found::default() };
+    let mut reader = Reader {
+        text,
+        file,
+        at: 0,
+        open: Vec::new(),
+        items: Vec::new(),
+        statements: 0,
+        found: Found::default(),
+    };
     reader.read();
     (File { items: reader.items }, reader.found.diagnostics)
 }
@@ -125,6 +132,7 @@ struct Reader<'t> {
     at: usize,
     open: Vec<OpenBlock>,
     items: Vec<Item>,
+    statements: usize,
     found: Found,
 }
 
@@ -136,8 +144,7 @@ impl Reader<'_> {
         loop {
             self.skip_blank();
             let Some(&byte) = self.text.as_bytes().get(self.at) else { break };
-            if self.found.nodes > limits::MAX_NODES || self.found.diagnostics.len() >= limits::MAX_DIAGNOSTICS
-            {
+            if self.full() {
                 self.give_up();
                 break;
             }
@@ -147,7 +154,10 @@ impl Reader<'_> {
                     self.items.push(Item { span, kind: ItemKind::Comment, comment: None });
                 }
                 b'}' => self.close_block(),
-                _ => self.statement(),
+                _ => {
+                    self.statements += 1;
+                    self.statement();
+                }
             }
         }
         while let Some(block) = self.open.last() {
@@ -175,6 +185,11 @@ impl Reader<'_> {
             }
             Err(error) => {
                 let at = start + offset(&error);
+                if at >= window && window < self.text.len() {
+                    let place = self.span(start, self.line_end(start).min(window));
+                    self.found.push(mistakes::too_long(place));
+                    return self.give_up_at(start);
+                }
                 let line = self.line_end(start);
                 if self.brace_on_next_line(start, line) {
                     return;
@@ -207,11 +222,15 @@ impl Reader<'_> {
             kind: Some(within(kind)),
             name: words.next().map(within),
             extends: None,
-            header: self.span(start, start + header.len()),
+            header: self.span(start, brace + 1),
             comment: None,
             outer: Vec::new(),
         };
-        self.found.push(mistakes::brace_on_next_line(self.span(brace, brace + 1), block.header, header));
+        self.found.push(mistakes::brace_on_next_line(
+            self.span(brace, brace + 1),
+            self.span(start, start + header.len()),
+            header,
+        ));
         self.at = brace + 1;
         self.push_block(block);
         true
@@ -412,19 +431,31 @@ impl Reader<'_> {
             || !(rest.starts_with('=') || rest.contains('{') || text.starts_with('}'))
     }
 
+    /// Whether there is more in the text than is read.
+    fn full(&self) -> bool {
+        self.found.nodes > limits::MAX_NODES
+            || self.statements >= limits::MAX_STATEMENTS
+            || self.found.diagnostics.len() >= limits::MAX_DIAGNOSTICS
+    }
+
     fn give_up(&mut self) {
-        if self.found.nodes > limits::MAX_NODES {
-            let place = self.span(self.at, self.at);
-            self.found.push(
-                Diagnostic::error(
-                    Code::FileTooLarge,
-                    place,
-                    format!("more than {} operands in one file", limits::MAX_NODES),
-                )
+        let place = self.span(self.at, self.at);
+        let (most, what) = if self.found.nodes > limits::MAX_NODES {
+            (limits::MAX_NODES, "operands")
+        } else {
+            (limits::MAX_STATEMENTS, "statements")
+        };
+        // After very many mistakes it is they that say it all.
+        self.found.push(
+            Diagnostic::error(Code::FileTooLarge, place, format!("more than {most} {what} in one file"))
                 .label("reading stops here"),
-            );
-        }
-        let span = self.span(self.at, self.text.len());
+        );
+        self.give_up_at(self.at);
+    }
+
+    /// Keeps the rest of the text as it is.
+    fn give_up_at(&mut self, start: usize) {
+        let span = self.span(start, self.text.len());
         self.items.push(Item { span, kind: ItemKind::Broken, comment: None });
         self.at = self.text.len();
     }

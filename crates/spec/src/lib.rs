@@ -3,6 +3,9 @@
 //! Nothing here reads a file, a clock or the environment: texts arrive through [`loader::Loader`]. Everything a user
 //! can get wrong is a [`diagnostic::Diagnostic`]; nothing panics.
 
+// The parser that pest generates names it: pest is built without `std`.
+extern crate alloc;
+
 pub mod catalog;
 pub mod codes;
 pub mod complete;

@@ -10,8 +10,10 @@ pub const MAX_FILE_BYTES: u64 = 8_000_000;
 pub const MAX_NESTING: usize = 64;
 /// The longest statement, in bytes.
 pub const MAX_STATEMENT_BYTES: usize = 65_536;
+/// The most statements of a file.
+pub const MAX_STATEMENTS: usize = 100_000;
 /// The most operands and operators in all expressions of a file.
-pub const MAX_NODES: usize = 1_000_000;
+pub const MAX_NODES: usize = 500_000;
 /// The most values of one list or range.
 pub const MAX_LIST: usize = 1_000;
 /// The most combinations of a plan's lists.
@@ -34,7 +36,11 @@ pub(crate) fn check(text: &str, file: FileId) -> Result<(), Box<Diagnostic>> {
     let mut at = 0;
     while at < bytes.len() {
         match bytes[at] {
-            b'#' => at += bytes[at..].iter().position(|&byte| byte == b'\n').unwrap_or(bytes.len() - at) - 1,
+            b'#' => {
+                // To the end of the line, or to what no comment may hold.
+                let stop = |&byte: &u8| matches!(byte, b'\n' | b'\r') || is_control(byte);
+                at += bytes[at..].iter().position(stop).unwrap_or(bytes.len() - at) - 1;
+            }
             b'"' => at = string_end(bytes, at),
             b'{' | b'(' | b'[' => {
                 depth += 1;
@@ -55,7 +61,7 @@ pub(crate) fn check(text: &str, file: FileId) -> Result<(), Box<Diagnostic>> {
                 check_line(at - line_start, span(line_start, line_start))?;
                 line_start = at + 1;
             }
-            0..=8 | 11 | 12 | 14..=31 | 127 => {
+            byte if is_control(byte) || (byte == b'\r' && bytes.get(at + 1) != Some(&b'\n')) => {
                 return Err(Box::new(
                     Diagnostic::error(
                         Code::NotText,
@@ -97,14 +103,19 @@ fn check_line(length: usize, span: Span) -> Result<(), Box<Diagnostic>> {
     ))
 }
 
+/// Bytes that no text has: blanks and line ends are none of them.
+fn is_control(byte: u8) -> bool {
+    byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n' | b'\r')
+}
+
 fn string_end(bytes: &[u8], open: usize) -> usize {
     let mut at = open + 1;
     while at < bytes.len() {
         match bytes[at] {
             b'"' => return at,
-            b'\n' => return at - 1,
+            b'\n' | b'\r' => return at - 1,
             b'\\' => at += 2,
-            0..=8 | 11 | 12 | 14..=31 | 127 => return at - 1,
+            byte if is_control(byte) => return at - 1,
             _ => at += 1,
         }
     }

@@ -130,7 +130,15 @@ fn absent(path: &str, report: &Report, plan: &Plan) -> String {
     if lacking.is_empty() {
         return format!("`{path}` is not part of the report of plan `{}`", plan.name);
     }
-    format!("`{path}` is not computed for plan `{}`: it needs {}", plan.name, lacking.join(" and "))
+    format!("`{path}` is not computed for plan `{}`: it needs {}", plan.name, listed(&lacking))
+}
+
+/// "a, b and c"
+fn listed(words: &[String]) -> String {
+    match words {
+        [rest @ .., last] if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        words => words.concat(),
+    }
 }
 
 /// What a quantity needs and the plan lacks.

@@ -25,7 +25,7 @@ pub(crate) fn compare(variants: &[Outcome], width: Option<usize>) -> Comparison 
         let cell = |outcome: &Outcome| {
             outcome.plan.variant.get(at).map(|(_, value)| value.clone()).unwrap_or_default()
         };
-        add(&mut table, heading(path), Align::Right, variants.iter().map(cell));
+        add(&mut table, path, variants.iter().map(cell).collect());
     }
 
     let headline: Vec<&str> = reports.first().map_or(Vec::new(), |report| {
@@ -46,28 +46,28 @@ pub(crate) fn compare(variants: &[Outcome], width: Option<usize>) -> Comparison 
             let quantity = outcome.report.as_ref().and_then(|report| report.get(path));
             quantity.map_or_else(|| "-".to_owned(), |quantity| quantity.display.clone())
         };
-        add(&mut wider, heading(path), Align::Right, variants.iter().map(cell));
+        add(&mut wider, path, variants.iter().map(cell).collect());
         let fits =
             room.is_none_or(|room| wider.widths().iter().map(|width| width + 2).sum::<usize>() <= room);
-        if fits && left_out.is_empty() {
+        if fits {
             table = wider;
         } else {
             left_out.push(*path);
         }
     }
     if judged {
-        add(
-            &mut table,
-            "verdict".to_owned(),
-            Align::Left,
-            variants.iter().map(|outcome| word(outcome).to_owned()),
-        );
+        table.columns.push(Column { title: "verdict".to_owned(), align: Align::Left });
+        for (row, outcome) in table.rows.iter_mut().zip(variants) {
+            row.cells.push(word(outcome).to_owned());
+        }
     }
     Comparison { table, notes: notes(&reports, variants, &swept, &same, &left_out) }
 }
 
-fn add(table: &mut Table, title: String, align: Align, cells: impl Iterator<Item = String>) {
-    table.columns.push(Column { title, align });
+/// Adds a column of numbers, one cell for each row.
+fn add(table: &mut Table, path: &str, cells: Vec<String>) {
+    let width = cells.iter().map(|cell| cell.chars().count()).max().unwrap_or(0);
+    table.columns.push(Column { title: heading(path, width), align: Align::Right });
     for (row, cell) in table.rows.iter_mut().zip(cells) {
         row.cells.push(cell);
     }
@@ -174,10 +174,33 @@ fn by_path(report: &Report) -> BTreeMap<&str, &Quantity> {
     report.quantities.iter().map(|quantity| (quantity.path.as_str(), quantity)).collect()
 }
 
-/// A path in two lines, so that its column is narrow.
-fn heading(path: &str) -> String {
-    match path.rsplit_once('.') {
-        Some((block, name)) => format!("{block}.\n{name}"),
-        None => path.to_owned(),
+/// A path broken behind `.` and `_` into at most three lines, so that its column is hardly wider than its cells.
+fn heading(path: &str, cells: usize) -> String {
+    let parts: Vec<&str> = path.split_inclusive(['.', '_']).collect();
+    (cells.max(1)..path.len())
+        .map(|width| {
+            let mut lines = vec![String::new()];
+            for part in &parts {
+                match lines.last_mut() {
+                    Some(line) if line.is_empty() || line.len() + part.len() <= width => line.push_str(part),
+                    _ => lines.push((*part).to_owned()),
+                }
+            }
+            lines
+        })
+        .find(|lines| lines.len() <= 3)
+        .map_or_else(|| path.to_owned(), |lines| lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::heading;
+
+    #[test]
+    fn headings_are_as_narrow_as_three_lines_allow() {
+        assert_eq!(heading("memory.weights_only.bf16", 8), "memory.\nweights_\nonly.bf16");
+        assert_eq!(heading("training.device_hours", 19), "training.device_\nhours");
+        assert_eq!(heading("model.layers", 2), "model.\nlayers");
+        assert_eq!(heading("model.layers", 40), "model.layers");
     }
 }

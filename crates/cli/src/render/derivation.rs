@@ -14,7 +14,7 @@ const NARROW: usize = 40;
 
 /// The tree as text; a quantity that several others use is taken apart where it first stands.
 pub(crate) fn text(explanation: &Explanation<'_>, paint: Paint) -> String {
-    let mut tree = Tree { paint, text: String::new() };
+    let mut tree = Tree { paint, known: BTreeSet::new(), text: String::new() };
     tree.node(explanation, "", "");
     tree.text
 }
@@ -48,26 +48,38 @@ struct Explained<'r> {
     schema_version: u32,
 }
 
-struct Tree {
+struct Tree<'r> {
     paint: Paint,
+    /// Attributes whose place has been told.
+    known: BTreeSet<&'r str>,
     text: String,
 }
 
-impl Tree {
+impl<'r> Tree<'r> {
     /// A quantity behind `first`, and behind `guide` what there is to say about it and what it is computed from.
-    fn node(&mut self, node: &Explanation<'_>, first: &str, guide: &str) {
-        let path = self.paint.strong(&node.quantity.path);
-        let more = if node.seen { "  (explained above)" } else { "" };
-        self.line(first, &format!("{path} = {}{more}", clean(&node.quantity.display)));
-        if node.seen {
+    fn node(&mut self, node: &Explanation<'r>, first: &str, guide: &str) {
+        let Explanation { quantity, inputs, seen } = node;
+        let more = match &quantity.derivation {
+            _ if *seen => "  (explained above)".to_owned(),
+            Derivation::Attribute { place } if self.known.insert(&quantity.path) => {
+                format!("  ({}: {place})", quantity.grade.word())
+            }
+            _ => String::new(),
+        };
+        let path = self.paint.strong(&quantity.path);
+        self.line(first, &format!("{path} = {}{}", clean(&quantity.display), clean(&more)));
+        if *seen {
             return;
         }
-        let lines = if node.inputs.is_empty() { format!("{guide}  ") } else { format!("{guide}│ ") };
-        for line in about(node.quantity) {
-            self.wrapped(&lines, &line);
+        let lines = if inputs.is_empty() { format!("{guide}  ") } else { format!("{guide}│ ") };
+        // An attribute below a formula is told by its line alone.
+        if !matches!(quantity.derivation, Derivation::Attribute { .. }) || first.is_empty() {
+            for line in about(quantity) {
+                self.wrapped(&lines, &line);
+            }
         }
-        for (at, input) in node.inputs.iter().enumerate() {
-            let last = at + 1 == node.inputs.len();
+        for (at, input) in inputs.iter().enumerate() {
+            let last = at + 1 == inputs.len();
             let first = format!("{guide}{}", if last { "└─ " } else { "├─ " });
             let below = format!("{guide}{}", if last { "   " } else { "│  " });
             self.node(input, &first, &below);
@@ -88,21 +100,18 @@ impl Tree {
     }
 }
 
-/// What there is to say about a quantity, apart from its inputs.
+/// What there is to say about a quantity, apart from its value and inputs.
 fn about(quantity: &Quantity) -> Vec<String> {
     let mut lines = vec![quantity.meaning.to_owned()];
-    let grade = quantity.grade.word();
     match &quantity.derivation {
-        Derivation::Attribute { place } => {
-            lines.push(format!("{grade}: {place}"));
-            return lines.into_iter().filter(|line| !line.is_empty()).collect();
-        }
-        Derivation::Formula { text, symbols, substituted, .. } => {
+        Derivation::Attribute { .. } => return lines,
+        Derivation::Formula { text, symbols, substituted, inputs } => {
             lines.push(format!("= {text}"));
-            if symbols != text {
+            // Without symbols, or with one name alone, the same would be said again.
+            if symbols.replace('·', " * ") != *text && inputs.first() != Some(text) {
                 lines.push(format!("= {symbols}"));
             }
-            if substituted != text {
+            if inputs.first() != Some(text) {
                 lines.push(format!("= {substituted}"));
             }
         }
@@ -111,10 +120,7 @@ fn about(quantity: &Quantity) -> Vec<String> {
     if let Some((low, high)) = quantity.interval {
         lines.push(format!("between {low} and {high} in base units"));
     }
-    lines.push(if quantity.source.is_empty() {
-        grade.to_owned()
-    } else {
-        format!("{grade}; {}", quantity.source)
-    });
-    lines.into_iter().filter(|line| !line.is_empty()).collect()
+    let source = if quantity.source.is_empty() { String::new() } else { format!("; {}", quantity.source) };
+    lines.push(format!("{}{source}", quantity.grade.word()));
+    lines
 }

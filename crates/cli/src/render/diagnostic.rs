@@ -11,7 +11,7 @@ use llmplan_spec::source::{FileId, Sources, Span};
 
 use super::excerpt::{Excerpt, excerpt};
 use super::paint::Paint;
-use super::{WIDTH, clean, shortened};
+use super::{WIDTH, clean, shortened, wrapped};
 
 /// The most diagnostics shown for one file.
 const SHOWN: usize = 50;
@@ -44,8 +44,9 @@ pub(crate) fn broken(judgement: &Judgement) -> Diagnostic {
         Diagnostic::warning(Code::PreferenceNotMet, judgement.span, format!("{condition} is not met"))
     };
     let excess = judgement.excess.as_ref().map(|excess| format!(": {excess}")).unwrap_or_default();
-    let mut diagnostic =
-        diagnostic.label(format!("this is {}; the limit is {}{excess}", judgement.value, judgement.limit));
+    let mut diagnostic = diagnostic
+        .label(format!("this is {}", judgement.value))
+        .note(format!("the limit is {}{excess}", judgement.limit));
     if !judgement.contributors.is_empty() {
         diagnostic = diagnostic.note(format!("largest parts: {}", judgement.contributors.join("; ")));
     }
@@ -99,14 +100,15 @@ fn explained<'d>(
             }
         }
     }
-    elements.extend(diagnostic.notes.iter().flat_map(|note| messages(Level::NOTE, note)).map(Element::from));
-    elements.extend(help.iter().flat_map(|help| messages(Level::HELP, help)).map(Element::from));
+    elements.extend(diagnostic.notes.iter().map(|note| message(Level::NOTE, note).into()));
+    elements.extend(help.iter().map(|help| message(Level::HELP, help).into()));
     title.elements(elements)
 }
 
-/// A note or help; each of its lines becomes one of its own.
-fn messages<'d>(level: Level<'d>, text: &'d str) -> impl Iterator<Item = Message<'d>> {
-    text.lines().map(move |line| level.clone().message(tidy(line)))
+/// A note or help; what is longer than a line continues below.
+fn message<'d>(level: Level<'d>, text: &str) -> Message<'d> {
+    let lines = text.lines().flat_map(|line| wrapped(&tidy(line), WIDTH - 14));
+    level.message(lines.collect::<Vec<_>>().join("\n"))
 }
 
 /// The labels by what one excerpt can show: the same text, not far apart. The first label's part comes first.

@@ -109,6 +109,7 @@ fn boundary(text: &str, byte: usize) -> usize {
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init)] // one span is one range
 mod tests {
     use super::*;
 

@@ -57,6 +57,20 @@ impl Table {
         self.rows.push(Row { cells: cells.iter().map(|&cell| cell.to_owned()).collect(), ..Row::default() });
     }
 
+    /// The table without the columns that have nothing but a heading.
+    pub(crate) fn without_empty_columns(mut self) -> Table {
+        let filled: Vec<bool> = (0..self.columns.len())
+            .map(|at| self.rows.iter().any(|row| row.cells.get(at).is_some_and(|cell| !cell.is_empty())))
+            .collect();
+        let mut kept = filled.iter();
+        self.columns.retain(|_| kept.next() == Some(&true));
+        for row in &mut self.rows {
+            let mut kept = filled.iter();
+            row.cells.retain(|_| kept.next() == Some(&true));
+        }
+        self
+    }
+
     /// The width of each column as text, prose unbroken.
     pub(crate) fn widths(&self) -> Vec<usize> {
         let heading = |column: &Column| column.title.lines().map(length).max().unwrap_or(0);
@@ -72,9 +86,9 @@ impl Table {
     /// The table as lines of at most `width` columns, moved in by two, each with its line break.
     pub(crate) fn text(&self, width: usize, paint: Paint) -> String {
         let mut widths = self.widths();
-        let taken: usize = widths.iter().map(|width| width + 2).sum();
-        let prose = self.columns.iter().rposition(|column| column.align == Align::Prose);
-        if let Some(prose) = prose {
+        // Words give way to numbers, the last column of them first.
+        for prose in (0..widths.len()).rev().filter(|&at| self.columns[at].align == Align::Prose) {
+            let taken: usize = widths.iter().map(|width| width + 2).sum();
             let rest = taken - widths[prose];
             widths[prose] = widths[prose].min(width.saturating_sub(rest).max(NARROW));
         }

@@ -34,34 +34,33 @@ pub(crate) fn headline(report: &Report) -> Table {
     table
 }
 
-/// Every condition with its verdict.
+/// Every condition with its verdict; a limit is shown where the condition does not say it as it is printed.
 pub(crate) fn requirements(judgements: &[Judgement]) -> Table {
     let columns = [
-        ("condition", Align::Left),
-        ("is", Align::Right),
-        ("", Align::Left),
+        ("Verdict", Align::Left),
+        ("condition", Align::Prose),
+        ("value", Align::Right),
         ("limit", Align::Right),
-        ("", Align::Left),
         ("reason", Align::Prose),
     ];
     let mut table = Table::new(&columns);
     for judgement in judgements {
+        let said = judgement.condition.ends_with(&judgement.limit);
         table.push([
+            word(judgement),
             &judgement.condition,
             &judgement.value,
-            symbol(judgement.comparison),
-            &judgement.limit,
-            word(judgement),
+            if said { "" } else { &judgement.limit },
             judgement.reason.as_deref().unwrap_or_default(),
         ]);
     }
-    table
+    table.without_empty_columns()
 }
 
 /// The defaults that a number rests on.
 pub(crate) fn assumptions(assumptions: &[Assumption]) -> Table {
     let mut table =
-        Table::new(&[("attribute", Align::Left), ("value", Align::Right), ("because", Align::Prose)]);
+        Table::new(&[("Attribute", Align::Left), ("value", Align::Right), ("because", Align::Prose)]);
     for assumption in assumptions {
         table.push([&assumption.path, &assumption.value, &assumption.why]);
     }

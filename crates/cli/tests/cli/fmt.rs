@@ -59,7 +59,7 @@ fn what_is_no_plan_is_left_alone() {
     let run = folder.run(&["fmt", "a.llm", "missing.llm", "."]);
     assert_eq!(run.code, 2);
     assert!(
-        run.stderr.contains("not-text") && run.stderr.contains("`missing.llm` is not there"),
+        run.stderr.contains("not-text") && run.stderr.contains("there is no file `missing.llm`"),
         "{}",
         run.stderr
     );

@@ -3,7 +3,25 @@
 use std::io::Read;
 use std::process::Stdio;
 
+use llmplan::{Console, Exit};
+
 use crate::support::{Folder, MODEL, TRAINING};
+
+#[test]
+fn the_tool_is_a_function_too() {
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let console = Console {
+        stdin: &mut MODEL.as_bytes(),
+        stdout: &mut stdout,
+        stderr: &mut stderr,
+        stdout_color: true,
+        stderr_color: false,
+    };
+    let exit = llmplan::run(["llmplan", "check", "-", "--brief"].map(Into::into), console);
+    assert_eq!((exit, stderr.as_slice()), (Exit::Fine, &b""[..]));
+    let stdout = String::from_utf8(stdout).unwrap();
+    assert!(stdout.starts_with("<stdin>  plan \u{1b}[1mtiny\u{1b}[0m: \u{1b}[1;32mOK"), "{stdout}");
+}
 
 #[test]
 fn a_reader_that_goes_away_is_no_error() {

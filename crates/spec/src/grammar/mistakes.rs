@@ -33,9 +33,23 @@ pub(super) fn unexpected(text: &str, statement: Span, at: usize, error: &Error<R
         .label(format!("expected {expected}"))
 }
 
+/// A statement over very many lines.
+pub(super) fn too_long(start: Span) -> Diagnostic {
+    let most = crate::limits::MAX_STATEMENT_BYTES;
+    Diagnostic::error(Code::FileTooLarge, start, format!("a statement of more than {most} bytes"))
+        .label("it begins here, and reading stops here")
+        .help("take parts out into `let` statements")
+}
+
 /// Text behind a statement that is complete; `condition` where that one compares.
 pub(super) fn leftover(text: &str, rest: Span, condition: bool) -> Diagnostic {
     let line = &text[rest.start as usize..rest.end as usize];
+    if let Some(open) = unclosed_bracket(text, rest.start as usize, rest.end as usize) {
+        let span = Span { start: open as u32, end: open as u32 + 1, ..rest };
+        let (open, close) = if text[open..].starts_with('(') { ('(', ')') } else { ('[', ']') };
+        return Diagnostic::error(Code::UnclosedBracket, span, format!("`{close}` is missing"))
+            .label(format!("this `{open}` is not closed"));
+    }
     let first = line.chars().next().unwrap_or(' ');
     let one = Span { end: rest.start + first.len_utf8() as u32, ..rest };
     let second = line[first.len_utf8()..].chars().next().unwrap_or(' ');
@@ -154,8 +168,8 @@ fn foreign_habit(text: &str, line: &str, statement: Span, at: usize) -> Option<D
             Diagnostic::error(Code::Syntax, sub(0, 2), "a comment begins with `#`").fix(sub(0, 2), "#"),
         );
     }
-    if line.starts_with('"') {
-        let quoted = line[1..].find('"').map(|end| &line[1..=end])?;
+    if let Some(rest) = line.strip_prefix('"') {
+        let quoted = rest.find('"').map(|end| &rest[..end])?;
         return Some(
             Diagnostic::error(Code::Syntax, sub(0, quoted.len() + 2), "names are not quoted")
                 .help(format!("write `{quoted} = …`")),

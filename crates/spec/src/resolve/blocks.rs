@@ -1,12 +1,15 @@
 //! Blocks as flat tables of attributes, `attention.heads` and the like, checked against the schema while they are
 //! collected.
 
-use super::files::{Files, LetDef};
+use std::collections::BTreeMap;
+
+use super::files::{Files, LetDef, Lets};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::expr::Expr;
+use crate::limits;
 use crate::schema::{self, BLOCKS, BlockSchema, Naming, Type, suggest, suggest::Meant};
 use crate::source::{Sources, Span};
-use crate::syntax::{Block, File, Item, ItemKind};
+use crate::syntax::{Block, File, ItemKind};
 use crate::units::table;
 
 /// A top-level block.
@@ -19,7 +22,7 @@ pub(super) struct BlockDef {
     pub(super) attributes: Vec<AttributeDef>,
     /// Names of nested named blocks (data sources), in order.
     pub(super) sources: Vec<(String, Span)>,
-    pub(super) lets: Vec<LetDef>,
+    pub(super) lets: Lets,
     pub(super) conditions: Vec<ConditionDef>,
     /// Words of lines that could not be read or taken: what they name is not missing.
     pub(super) mentioned: Vec<String>,
@@ -59,15 +62,18 @@ pub(super) fn collect(
     tree: &File,
     sources: &Sources,
     diagnostics: &mut Vec<Diagnostic>,
-) -> (Vec<BlockDef>, Vec<LetDef>) {
-    let mut collector = Collector { sources, diagnostics };
+) -> (Vec<BlockDef>, Lets) {
+    let mut collector = Collector { sources, diagnostics, named: BTreeMap::new(), taken: BTreeMap::new() };
     let mut blocks: Vec<BlockDef> = Vec::new();
-    let mut lets = Vec::new();
+    let mut lets = Lets::new();
     for item in &tree.items {
+        if collector.diagnostics.len() >= limits::MAX_DIAGNOSTICS {
+            break;
+        }
         match &item.kind {
             ItemKind::Block(block) => {
                 if let Some(block) = collector.top_level(block)
-                    && collector.unique(&block, &blocks)
+                    && collector.unique(&block)
                 {
                     blocks.push(block);
                 }
@@ -104,20 +110,19 @@ impl BlockDef {
     fn attributes_or_name(&self) -> bool {
         self.name.is_some() || !self.attributes.is_empty()
     }
-
-    /// The block's own attribute.
-    pub(super) fn attribute(&self, path: &str) -> Option<&AttributeDef> {
-        self.attributes.iter().find(|attribute| attribute.path == path)
-    }
 }
 
-struct Collector<'a> {
+pub(super) struct Collector<'a> {
     sources: &'a Sources,
-    diagnostics: &'a mut Vec<Diagnostic>,
+    pub(super) diagnostics: &'a mut Vec<Diagnostic>,
+    /// Where blocks were declared first, by kind and name.
+    named: BTreeMap<(&'static str, Option<String>), Span>,
+    /// Where attributes, sources and `let` statements were declared first: by the header of their block and their name.
+    taken: BTreeMap<(Span, String), Span>,
 }
 
 impl Collector<'_> {
-    fn text(&self, span: Span) -> &str {
+    pub(super) fn text(&self, span: Span) -> &str {
         self.sources.slice(span)
     }
 
@@ -126,6 +131,13 @@ impl Collector<'_> {
         let kind = self.text(kind_span).to_owned();
         let strict = kind == "require";
         if strict || kind == "prefer" {
+            if let Some(name) = block.name {
+                let title = format!("the block `{kind}` has no name");
+                self.diagnostics.push(
+                    Diagnostic::error(Code::UnexpectedName, name, title)
+                        .help("a condition says why it is there in a text behind it"),
+                );
+            }
             let mut definition = self.definition(block, &CONDITIONS);
             self.conditions(block, strict, block.header, &mut definition);
             return Some(definition);
@@ -168,7 +180,7 @@ impl Collector<'_> {
             header: block.header,
             attributes: Vec::new(),
             sources: Vec::new(),
-            lets: Vec::new(),
+            lets: Lets::new(),
             conditions: Vec::new(),
             mentioned: Vec::new(),
         }
@@ -191,6 +203,9 @@ impl Collector<'_> {
     fn body(&mut self, block: &Block, schema: &'static BlockSchema, prefix: &str, definition: &mut BlockDef) {
         let mut nested_kinds: Vec<(&str, Span)> = Vec::new();
         for item in &block.items {
+            if self.diagnostics.len() >= limits::MAX_DIAGNOSTICS {
+                return;
+            }
             if let ItemKind::Block(nested) = &item.kind
                 && let Some(kind) = nested.kind
                 && schema.block(self.text(kind)).is_some_and(|nested| nested.naming == Naming::Never)
@@ -212,9 +227,7 @@ impl Collector<'_> {
                     self.attribute(*name, value, schema, prefix, definition);
                 }
                 ItemKind::Let { name, value } => {
-                    let mut lets = std::mem::take(&mut definition.lets);
-                    self.binding(*name, value, &mut lets);
-                    definition.lets = lets;
+                    self.binding(*name, value, &mut definition.lets);
                 }
                 ItemKind::Block(nested) => {
                     if nested.kind.is_none() {
@@ -273,8 +286,7 @@ impl Collector<'_> {
             return;
         }
         let path = format!("{prefix}{text}");
-        if let Some(first) = definition.attribute(&path) {
-            let first = first.span;
+        if let Some(first) = self.take(definition.header, &path, name) {
             self.diagnostics.push(
                 Diagnostic::error(Code::DuplicateAttribute, name, format!("`{text}` is set twice"))
                     .also(first, "first here")
@@ -332,10 +344,10 @@ impl Collector<'_> {
 
     /// A source's name is a segment of paths: it must not be one already, nor stand twice.
     fn source_name(&mut self, name: &str, span: Span, definition: &BlockDef) -> bool {
-        if let Some((_, first)) = definition.sources.iter().find(|(other, _)| other == name) {
+        if let Some(first) = self.take(definition.header, &format!("source {name}"), span) {
             let title = format!("there are two sources `{name}`");
             self.diagnostics
-                .push(Diagnostic::error(Code::DuplicateBlock, span, title).also(*first, "first here"));
+                .push(Diagnostic::error(Code::DuplicateBlock, span, title).also(first, "first here"));
             return false;
         }
         let reserved = schema::path(&format!("data.{name}")).is_some();
@@ -358,11 +370,13 @@ impl Collector<'_> {
 
     fn plan(&mut self, block: &Block, definition: &mut BlockDef) {
         for item in &block.items {
+            if self.diagnostics.len() >= limits::MAX_DIAGNOSTICS {
+                return;
+            }
             match &item.kind {
                 ItemKind::Attribute { name, value } => {
                     let text = self.text(*name).to_owned();
-                    if let Some(first) = definition.attribute(&text) {
-                        let first = first.span;
+                    if let Some(first) = self.take(definition.header, &text, *name) {
                         let title = format!("`{text}` is set twice");
                         self.diagnostics.push(
                             Diagnostic::error(Code::DuplicateAttribute, *name, title)
@@ -381,9 +395,7 @@ impl Collector<'_> {
                     });
                 }
                 ItemKind::Let { name, value } => {
-                    let mut lets = std::mem::take(&mut definition.lets);
-                    self.binding(*name, value, &mut lets);
-                    definition.lets = lets;
+                    self.binding(*name, value, &mut definition.lets);
                 }
                 ItemKind::Block(nested) => match nested.kind.map(|span| (self.text(span).to_owned(), span)) {
                     Some((kind, _)) if kind == "require" || kind == "prefer" => {
@@ -407,6 +419,9 @@ impl Collector<'_> {
 
     fn conditions(&mut self, block: &Block, strict: bool, scope: Span, definition: &mut BlockDef) {
         for item in &block.items {
+            if self.diagnostics.len() >= limits::MAX_DIAGNOSTICS {
+                return;
+            }
             match &item.kind {
                 ItemKind::Condition { left, comparison, right, reason } => {
                     definition.conditions.push(ConditionDef {
@@ -419,9 +434,7 @@ impl Collector<'_> {
                     })
                 }
                 ItemKind::Let { name, value } => {
-                    let mut lets = std::mem::take(&mut definition.lets);
-                    self.binding(*name, value, &mut lets);
-                    definition.lets = lets;
+                    self.binding(*name, value, &mut definition.lets);
                 }
                 ItemKind::Attribute { name, .. } => {
                     let text = self.text(*name).to_owned();
@@ -443,9 +456,9 @@ impl Collector<'_> {
         }
     }
 
-    fn binding(&mut self, name: Span, value: &Expr, lets: &mut Vec<LetDef>) {
+    fn binding(&mut self, name: Span, value: &Expr, lets: &mut Lets) {
         let text = self.text(name).to_owned();
-        if let Some(first) = lets.iter().find(|other| other.name == text) {
+        if let Some(first) = lets.get(&text) {
             let title = format!("`{text}` is declared twice");
             self.diagnostics.push(
                 Diagnostic::error(Code::DuplicateAttribute, name, title).also(first.span, "first here"),
@@ -468,125 +481,37 @@ impl Collector<'_> {
             );
             return;
         }
-        lets.push(LetDef { name: text, span: name, value: value.clone() });
+        lets.insert(text.clone(), LetDef { name: text, span: name, value: value.clone() });
     }
 
-    fn unique(&mut self, block: &BlockDef, before: &[BlockDef]) -> bool {
+    fn unique(&mut self, block: &BlockDef) -> bool {
         let kind = block.schema.kind;
-        let same = |other: &&BlockDef| {
-            other.schema.kind == kind
-                && other.name.as_ref().map(|(name, _)| name) == block.name.as_ref().map(|(name, _)| name)
-        };
-        let repeatable = std::ptr::eq(block.schema, &CONDITIONS);
-        match before.iter().find(same) {
-            Some(first) if !repeatable => {
-                let (title, place) = match &block.name {
-                    Some((name, span)) => (format!("there are two {kind} blocks `{name}`"), *span),
-                    None => (format!("there are two `{kind}` blocks without a name"), block.header),
-                };
-                let diagnostic =
-                    Diagnostic::error(Code::DuplicateBlock, place, title).also(first.header, "first here");
-                self.diagnostics.push(diagnostic.help("name them apart, or keep one"));
-                false
-            }
-            _ => true,
+        let name = block.name.as_ref().map(|(name, _)| name.clone());
+        if std::ptr::eq(block.schema, &CONDITIONS) {
+            return true;
         }
-    }
-
-    fn stray_attribute(&mut self, name: Span) {
-        let text = self.text(name).to_owned();
-        let diagnostic =
-            Diagnostic::error(Code::MisplacedStatement, name, format!("`{text}` stands outside any block"));
-        let help = match suggest::path(&text) {
-            Some(path) => match path.rsplit_once('.') {
-                Some((block, leaf)) => format!("`{leaf}` belongs in {}", suggest::place_words(block)),
-                None => "attributes stand in a block".to_owned(),
-            },
-            None => "attributes stand in a block; a value of the file's own is `let NAME = …`".to_owned(),
+        let Some(first) = self.named.get(&(kind, name.clone())).copied() else {
+            self.named.insert((kind, name), block.header);
+            return true;
         };
-        self.diagnostics.push(diagnostic.help(help));
+        let (title, place) = match &block.name {
+            Some((name, span)) => (format!("there are two {kind} blocks `{name}`"), *span),
+            None => (format!("there are two `{kind}` blocks without a name"), block.header),
+        };
+        let diagnostic = Diagnostic::error(Code::DuplicateBlock, place, title).also(first, "first here");
+        self.diagnostics.push(diagnostic.help("name them apart, or keep one"));
+        false
     }
 
-    fn stray_condition(&mut self, item: &Item) {
-        let title = "a condition stands outside `require` and `prefer`";
-        let diagnostic = Diagnostic::error(Code::MisplacedStatement, item.span, title);
-        let set =
-            matches!(&item.kind, ItemKind::Condition { comparison, .. } if self.text(*comparison) == "==");
-        let help =
-            if set { "to set an attribute, write a single `=`" } else { "put it in `require { … }`" };
-        self.diagnostics.push(diagnostic.help(help));
-    }
-
-    fn misplaced(&mut self, span: Span, title: &str) {
-        self.diagnostics.push(Diagnostic::error(Code::MisplacedStatement, span, title));
-    }
-
-    fn unknown_attribute(&mut self, span: Span, name: &str, value: &Expr, schema: &'static BlockSchema) {
-        let kind = schema.kind;
-        let diagnostic =
-            Diagnostic::error(Code::UnknownAttribute, span, format!("`{kind}` has no attribute `{name}`"));
-        let diagnostic = match suggest::attribute(schema, name) {
-            Some(Meant::Alias(attribute) | Meant::Near(attribute)) => {
-                diagnostic.help(format!("did you mean `{}`?", attribute.name)).fix(span, attribute.name)
-            }
-            Some(Meant::Elsewhere(path, attribute)) => {
-                diagnostic.help(format!("`{}` belongs in {}", attribute.name, suggest::place_words(path)))
-            }
-            Some(Meant::Block(block)) => {
-                diagnostic.help(format!("`{}` is a block: `{} {{ … }}`", block.kind, block.kind))
-            }
-            None if kind == "source" && value.nodes.len() == 1 => {
-                diagnostic.help(format!("a stage says what it keeps: `{name} = keep 50%`"))
-            }
+    /// Takes a name within a block; where it was taken before, says where.
+    fn take(&mut self, block: Span, name: &str, span: Span) -> Option<Span> {
+        let key = (block, name.to_owned());
+        match self.taken.get(&key) {
+            Some(first) => Some(*first),
             None => {
-                let names: Vec<String> =
-                    schema.attributes.iter().map(|attribute| format!("`{}`", attribute.name)).collect();
-                diagnostic.help(format!("its attributes are {}", names.join(", ")))
+                self.taken.insert(key, span);
+                None
             }
-        };
-        self.diagnostics.push(diagnostic);
-    }
-
-    fn unknown_nested(&mut self, span: Span, kind: &str, schema: &'static BlockSchema) {
-        let title = format!("`{}` has no block `{kind}`", schema.kind);
-        let diagnostic = Diagnostic::error(Code::UnknownBlock, span, title);
-        let diagnostic = if let Some(near) = suggest::block(schema.blocks, kind) {
-            diagnostic.help(format!("did you mean `{near}`?")).fix(span, near)
-        } else if schema.attribute(kind).is_some() {
-            diagnostic.help(format!("`{kind}` is an attribute: `{kind} = …`"))
-        } else if schema::block(kind).is_some() || kind == "require" || kind == "prefer" {
-            diagnostic.help(format!("`{kind}` stands at the top level"))
-        } else if let Some(parent) = BLOCKS.iter().find(|block| block.block(kind).is_some()) {
-            diagnostic.help(format!("`{kind}` stands in `{}`", parent.kind))
-        } else {
-            let names: Vec<String> = schema.blocks.iter().map(|block| format!("`{}`", block.kind)).collect();
-            match names.is_empty() {
-                true => diagnostic.help(format!("`{}` has no blocks in it", schema.kind)),
-                false => diagnostic.help(format!("its blocks are {}", names.join(", "))),
-            }
-        };
-        self.diagnostics.push(diagnostic);
-    }
-
-    fn unknown_block(&mut self, span: Span, kind: &str, blocks: &'static [BlockSchema], place: &str) {
-        let diagnostic = Diagnostic::error(Code::UnknownBlock, span, format!("unknown block `{kind}`"));
-        let conditions =
-            CONDITIONS.aliases.contains(&kind) || suggest::nearest(kind, ["require", "prefer"]).is_some();
-        let diagnostic = if conditions {
-            let near = suggest::nearest(kind, ["require", "prefer"]).unwrap_or("require");
-            diagnostic.help(format!("did you mean `{near}`?")).fix(span, near)
-        } else if let Some((outer, inner)) = kind.split_once('.')
-            && schema::block(outer).is_some_and(|outer| outer.block(inner).is_some())
-        {
-            diagnostic.help(format!("write `{outer} {{` and in it `{inner} {{`"))
-        } else if let Some(parent) = blocks.iter().find(|block| block.block(kind).is_some()) {
-            diagnostic.help(format!("`{kind}` stands in `{}`", parent.kind))
-        } else if let Some(near) = suggest::block(blocks, kind) {
-            diagnostic.help(format!("did you mean `{near}`?")).fix(span, near)
-        } else {
-            let names: Vec<String> = blocks.iter().map(|block| format!("`{}`", block.kind)).collect();
-            diagnostic.help(format!("the blocks {place} are {}, `require` and `prefer`", names.join(", ")))
-        };
-        self.diagnostics.push(diagnostic);
+        }
     }
 }

@@ -1,11 +1,14 @@
 //! What can be said about files before any plan is put together: names, units, types and ranges of every statement,
 //! used by a plan or not.
 
+use std::collections::BTreeSet;
+
 use super::blocks::{CONDITIONS, ConditionDef};
 use super::files::{Files, Override};
 use super::values::{Names, Paths, elements, typed};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::expr::{Expr, Failure, Value};
+use crate::limits;
 use crate::schema::{self, PathKind, Type, suggest};
 use crate::source::Span;
 
@@ -16,11 +19,14 @@ pub(super) fn files(files: &Files, overrides: &[Override], diagnostics: &mut Vec
         Checker { names: Names::new(files, Span { file: first.id, start: 0, end: 0 }), diagnostics };
     for file in &files.files {
         let whole = Span { file: file.id, start: 0, end: 0 };
-        for binding in &file.lets {
+        for binding in file.lets.values() {
             checker.expression(&binding.value, whole);
         }
         for block in &file.blocks {
-            for binding in &block.lets {
+            if checker.diagnostics.len() >= limits::MAX_DIAGNOSTICS {
+                return;
+            }
+            for binding in block.lets.values() {
                 checker.expression(&binding.value, block.header);
             }
             let picks = block.schema.kind == "plan";
@@ -176,17 +182,19 @@ impl Checker<'_, '_> {
         if block.extends.is_some() || block.schema.kind == "plan" || std::ptr::eq(block.schema, &CONDITIONS) {
             return;
         }
+        let declared: BTreeSet<&str> =
+            block.attributes.iter().map(|attribute| attribute.path.as_str()).collect();
         let mut missing = Vec::new();
         let mut nested = Vec::new();
         required(block.schema, "", &mut |path| {
-            if block.attribute(path).is_none() {
+            if !declared.contains(path) {
                 missing.push(path.to_owned());
             }
         });
         for (source, _) in &block.sources {
             if let Some(schema) = block.schema.block("source") {
                 required(schema, &format!("{source}."), &mut |path| {
-                    if block.attribute(path).is_none() {
+                    if !declared.contains(path) {
                         nested.push(path.to_owned());
                     }
                 });

@@ -26,11 +26,16 @@ pub(super) struct PlanFile {
     pub(super) id: FileId,
     pub(super) tree: File,
     pub(super) blocks: Vec<BlockDef>,
+    /// Where in `blocks` a name is, by kind.
+    pub(super) names: BTreeMap<&'static str, BTreeMap<String, usize>>,
     /// Top-level `let` statements.
-    pub(super) lets: Vec<LetDef>,
+    pub(super) lets: Lets,
     /// The files it imports, as places in [`Files::files`].
     pub(super) imports: Vec<usize>,
 }
+
+/// The `let` statements of a block or a file, by name.
+pub(super) type Lets = BTreeMap<String, LetDef>;
 
 /// `let name = value`
 #[derive(Clone, Debug)]
@@ -123,7 +128,13 @@ impl Files {
     ) -> usize {
         let at = self.files.len();
         let (blocks, lets) = blocks::collect(&tree, sources, diagnostics);
-        self.files.push(PlanFile { id, tree, blocks, lets, imports: Vec::new() });
+        let mut names: BTreeMap<&'static str, BTreeMap<String, usize>> = BTreeMap::new();
+        for (at, block) in blocks.iter().enumerate() {
+            if let Some((name, _)) = &block.name {
+                names.entry(block.schema.kind).or_default().insert(name.clone(), at);
+            }
+        }
+        self.files.push(PlanFile { id, tree, blocks, names, lets, imports: Vec::new() });
         self.index.insert(id, at);
         at
     }

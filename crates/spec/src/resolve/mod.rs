@@ -1,11 +1,15 @@
 //! Syntax to typed plans: imports and the catalog, `extends`, `let`, references, overrides, defaults.
 
+mod attributes;
 mod blocks;
 mod build;
 mod check;
+mod conditions;
 mod files;
+mod misplaced;
 mod plans;
 mod values;
+mod variants;
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::limits;

@@ -1,19 +1,19 @@
 //! Plans put together: blocks picked, `extends` followed, overrides applied, lists spread out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::blocks::{AttributeDef, BlockDef, CONDITIONS, ConditionDef, STAGE};
 use super::build;
 use super::cycle;
 use super::files::{self, Files, Override};
-use super::values::{Names, Paths, elements};
+use super::values::elements;
+use super::variants::variants;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::expr::{Expr, Failure, Node, Op, Value};
+use crate::expr::{Expr, Node, Op};
 use crate::limits;
 use crate::plan::{Model, Plan};
-use crate::schema::{self, PathKind, Type, suggest};
+use crate::schema::{self, Type, suggest};
 use crate::source::{Sources, Span};
-use crate::units::Quantity;
 
 /// The kinds of block that a plan has one of each.
 const PARTS: [&str; 4] = ["model", "data", "hardware", "training"];
@@ -106,9 +106,11 @@ impl Assembler<'_> {
         let id = file.id;
         let models: Vec<&BlockDef> =
             file.blocks.iter().filter(|block| block.schema.kind == "model").collect();
-        let wants_plan = file.blocks.iter().any(|block| {
-            matches!(block.schema.kind, "training" | "hardware" | "data")
-                || std::ptr::eq(block.schema, &CONDITIONS)
+        // Named blocks are there for others to pick; what has no name is meant for a plan of this file.
+        let wants_plan = file.blocks.iter().any(|block| match block.schema.kind {
+            "training" => true,
+            "hardware" | "data" => block.name.is_none() || !models.is_empty(),
+            _ => std::ptr::eq(block.schema, &CONDITIONS),
         });
         if models.is_empty() {
             let place = Span { file: id, start: 0, end: 0 };
@@ -322,10 +324,7 @@ impl Assembler<'_> {
         let mut at = 0;
         while at < queue.len() {
             let file = &self.files.files[queue[at]];
-            let named = |block: &BlockDef| {
-                block.schema.kind == kind && block.name.as_ref().is_some_and(|(own, _)| own == name)
-            };
-            if let Some(index) = file.blocks.iter().position(named) {
+            if let Some(&index) = file.names.get(kind).and_then(|names| names.get(name)) {
                 return Some((queue[at], index));
             }
             for &import in &file.imports {
@@ -377,23 +376,21 @@ impl Assembler<'_> {
                 self.diagnostics.push(cycle(place, &members));
                 return None;
             }
+            if places.len() >= limits::MAX_NESTING {
+                let title = format!("blocks extend each other more than {} deep", limits::MAX_NESTING);
+                self.diagnostics.push(Diagnostic::error(Code::NestingTooDeep, place, title));
+                return None;
+            }
             places.push((at, base_index));
             members.push(base);
             let under = self.files.files[at].blocks[base_index].clone();
-            for attribute in under.attributes {
-                if block.attribute(&attribute.path).is_none() {
-                    block.attributes.push(attribute);
-                }
-            }
+            let own: BTreeSet<String> =
+                block.attributes.iter().map(|attribute| attribute.path.clone()).collect();
+            let inherited = under.attributes.into_iter().filter(|attribute| !own.contains(&attribute.path));
+            block.attributes.extend(inherited);
+            let known: BTreeSet<String> = under.sources.iter().map(|(name, _)| name.clone()).collect();
             let mut sources = under.sources;
-            sources.extend(
-                block
-                    .sources
-                    .iter()
-                    .filter(|(name, _)| !sources.iter().any(|(own, _)| own == name))
-                    .cloned()
-                    .collect::<Vec<_>>(),
-            );
+            sources.extend(block.sources.into_iter().filter(|(name, _)| !known.contains(name)));
             block.sources = sources;
             block.extends = under.extends;
         }
@@ -497,123 +494,5 @@ impl Draft {
             self.attributes.insert(path.clone(), AttributeDef { path, ..attribute });
         }
         self.sources.extend(block.sources.into_iter().map(|(name, _)| name));
-    }
-}
-
-/// One draft for each combination of the lists' values.
-fn variants(draft: Draft, files: &Files, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Vec<Draft> {
-    let mut swept: Vec<(String, Vec<Expr>)> = Vec::new();
-    for (path, attribute) in &draft.attributes {
-        let values = match attribute.value.nodes.last().map(|node| &node.op) {
-            Some(Op::List(_)) => elements(&attribute.value),
-            Some(Op::Range(_)) => range(attribute, files, diagnostics),
-            _ => None,
-        };
-        if let Some(values) = values
-            && !matches!(attribute.ty, Type::Text | Type::Date | Type::Keep)
-        {
-            swept.push((path.clone(), values));
-        }
-    }
-    let total = swept.iter().try_fold(1_usize, |total, (_, values)| total.checked_mul(values.len()));
-    let Some(total) = total.filter(|total| *total <= limits::MAX_VARIANTS) else {
-        diagnostics.push(
-            Diagnostic::error(
-                Code::TooManyVariants,
-                draft.span,
-                "the lists of this plan have too many combinations",
-            )
-            .note(format!("at most {} are computed", limits::MAX_VARIANTS)),
-        );
-        return Vec::new();
-    };
-    if let Some((path, _)) = swept.iter().find(|(_, values)| values.is_empty()) {
-        let place = draft.attributes.get(path).map_or(draft.span, |attribute| attribute.span);
-        diagnostics.push(Diagnostic::error(Code::InvalidValue, place, "the list is empty"));
-        return Vec::new();
-    }
-    let mut drafts = Vec::with_capacity(total);
-    for number in 0..total {
-        let mut variant = draft.clone();
-        // The last list turns fastest.
-        let mut rest = number;
-        for (path, values) in swept.iter().rev() {
-            let value = &values[rest % values.len()];
-            if path == "hardware.device" {
-                variant.choose_device(rest % values.len());
-            }
-            rest /= values.len();
-            let shown = value.span().map_or_else(String::new, |span| match value.nodes.as_slice() {
-                // A value of a range has no text of its own.
-                [Node { op: Op::Quantity(quantity), .. }]
-                    if draft.attributes[path].value.nodes.len() != values.len() + 1 =>
-                {
-                    shown(*quantity)
-                }
-                _ => sources.slice(span).to_owned(),
-            });
-            variant.variant.insert(0, (path.clone(), shown));
-            if let Some(attribute) = variant.attributes.get_mut(path) {
-                attribute.value = value.clone();
-            }
-        }
-        drafts.push(variant);
-    }
-    drafts
-}
-
-impl Draft {
-    fn choose_device(&mut self, index: usize) {
-        let prefix = format!("device@{index}.");
-        let chosen: Vec<(String, AttributeDef)> = self
-            .attributes
-            .iter()
-            .filter_map(|(path, attribute)| {
-                Some((format!("device.{}", path.strip_prefix(&prefix)?), attribute.clone()))
-            })
-            .collect();
-        for (path, attribute) in chosen {
-            self.attributes.entry(path).or_insert(attribute);
-        }
-    }
-}
-
-fn shown(quantity: Quantity) -> String {
-    crate::units::format::quantity(
-        quantity.number,
-        quantity.unit,
-        12,
-        crate::units::format::BytePrefix::Decimal,
-    )
-}
-
-/// The values of a range, as expressions.
-fn range(attribute: &AttributeDef, files: &Files, diagnostics: &mut Vec<Diagnostic>) -> Option<Vec<Expr>> {
-    struct Nothing;
-    impl Paths for Nothing {
-        fn path(&mut self, _: &mut Names<'_>, path: &str, _: PathKind, span: Span) -> Result<Value, Failure> {
-            let title = format!("a range cannot depend on `{path}`");
-            Err(Diagnostic::error(Code::InvalidRange, span, title).help("write its bounds as numbers").into())
-        }
-    }
-    let span = attribute.value.span()?;
-    let mut names = Names::new(files, attribute.scope);
-    match names.evaluate(&attribute.value, attribute.scope, &mut Nothing) {
-        Ok(Value::List(values)) => Some(
-            values
-                .into_iter()
-                .filter_map(|value| match value {
-                    Value::Quantity { number: Some(number), unit, .. } => {
-                        Some(Expr { nodes: vec![Node { span, op: Op::Quantity(Quantity { number, unit }) }] })
-                    }
-                    _ => None,
-                })
-                .collect(),
-        ),
-        Ok(_) => None,
-        Err(Failure(diagnostic)) => {
-            diagnostics.extend(diagnostic.map(|diagnostic| *diagnostic));
-            Some(Vec::new())
-        }
     }
 }

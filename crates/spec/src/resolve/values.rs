@@ -31,10 +31,13 @@ pub(super) struct Names<'a> {
     pub(super) scope: Span,
     /// A derived quantity that was used since this was last cleared: attributes may not.
     pub(super) derived: Option<(String, Span)>,
-    lets: BTreeMap<Span, Option<(Value, Option<(String, Span)>)>>,
+    lets: BTreeMap<Span, Option<Bound>>,
     /// What is being evaluated: to find cycles, and to bound the depth.
     pub(super) open: Vec<(String, Span)>,
 }
+
+/// The value of a `let`, and the derived quantity it rests on.
+type Bound = (Value, Option<(String, Span)>);
 
 impl<'a> Names<'a> {
     pub(super) fn new(files: &'a Files, scope: Span) -> Names<'a> {
@@ -72,9 +75,10 @@ impl<'a> Names<'a> {
     /// The `let` that a name means here.
     pub(super) fn binding(&self, name: &str, scope: Span) -> Option<&'a LetDef> {
         let file = self.files.of(scope.file)?;
-        let own = file.blocks.iter().find(|block| block.header == scope);
-        own.and_then(|block| block.lets.iter().find(|binding| binding.name == name))
-            .or_else(|| file.lets.iter().find(|binding| binding.name == name))
+        // Blocks stand in source order.
+        let own = file.blocks.binary_search_by_key(&scope.start, |block| block.header.start).ok();
+        let own = own.map(|at| &file.blocks[at]).filter(|block| block.header == scope);
+        own.and_then(|block| block.lets.get(name)).or_else(|| file.lets.get(name))
     }
 
     fn binding_value(

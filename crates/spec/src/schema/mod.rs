@@ -4,6 +4,7 @@
 mod blocks;
 mod derived;
 pub mod docs;
+mod model;
 pub mod suggest;
 
 pub use blocks::BLOCKS;

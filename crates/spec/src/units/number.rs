@@ -34,7 +34,7 @@ impl Number {
         match self {
             Number::Int(int) => u128::try_from(int).ok(),
             // Beyond 2^53 a float no longer names one integer.
-            Number::Real(real) if real >= 0.0 && real <= 9_007_199_254_740_992.0 && real.fract() == 0.0 => {
+            Number::Real(real) if (0.0..=9_007_199_254_740_992.0).contains(&real) && real.fract() == 0.0 => {
                 Some(real as u128)
             }
             Number::Real(_) => None,
@@ -223,8 +223,15 @@ fn scaled(whole: &str, fraction: &str, exponent: i32, scale: Rational) -> Result
     if power + trimmed.len() as i64 > 38 {
         return Err(NumberError::Overflow);
     }
+    // A scale below the line that is a power of ten moves the point: 20.2% is the float nearest to 0.202.
+    let mut below = scale.below;
+    let mut power = power;
+    while below > 1 && below % 10 == 0 {
+        below /= 10;
+        power -= 1;
+    }
     let real: f64 = format!("{trimmed}e{power}").parse().unwrap_or(f64::INFINITY);
-    finite(real * scale.above as f64 / scale.below as f64)
+    finite(real * scale.above as f64 / below as f64)
 }
 
 fn exact(digits: &str, power: i64, scale: Rational) -> Option<i128> {

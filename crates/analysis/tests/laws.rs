@@ -1,0 +1,244 @@
+//! Laws of the arithmetic: every formula that is shown equals the number beside it, parts sum to totals, and doubling
+//! what should double does.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a panic is how a test fails
+
+mod support;
+
+use llmplan_analysis::report::{Derivation, Report, Value};
+use llmplan_spec::expr::{Environment, Failure, Value as Evaluated, evaluate};
+use llmplan_spec::parse_expression;
+use llmplan_spec::source::{FileId, Span};
+use llmplan_spec::units::Number;
+use proptest::prelude::*;
+use support::{count, model, number, report};
+
+/// A report's quantities as names.
+struct Quantities<'r>(&'r Report);
+
+impl Environment for Quantities<'_> {
+    fn name(&mut self, name: &str, _: Span) -> Result<Evaluated, Failure> {
+        let quantity =
+            self.0.get(name).unwrap_or_else(|| panic!("`{name}` is read by a formula and not in the report"));
+        let number = match quantity.value {
+            Value::Count(count) => Number::Int(i128::try_from(count).unwrap()),
+            Value::Real(real) => Number::Real(real),
+            Value::Text(_) => panic!("`{name}` is a text"),
+        };
+        Ok(Evaluated::Quantity { number: Some(number), unit: quantity.unit, firm: false })
+    }
+}
+
+/// Evaluates every formula of a report and holds it to its value: counts exactly, estimates to 1e-11.
+fn formulas_hold(report: &Report) -> usize {
+    let mut formulas = 0;
+    for quantity in &report.quantities {
+        let Derivation::Formula { text, .. } = &quantity.derivation else { continue };
+        let parsed = parse_expression(text, FileId(0)).unwrap();
+        let value = match evaluate(&parsed, &mut Quantities(report)) {
+            Ok(Evaluated::Quantity { number: Some(number), unit, .. }) => {
+                assert_eq!(unit.dimension, quantity.unit.dimension, "{}: unit of `{text}`", quantity.path);
+                number
+            }
+            other => panic!("{}: `{text}` gives {other:?}", quantity.path),
+        };
+        match (&quantity.value, value) {
+            (Value::Count(count), Number::Int(int)) => {
+                assert_eq!(Ok(*count), u128::try_from(int), "{}: `{text}`", quantity.path);
+            }
+            (Value::Real(real), value) => {
+                let gap = (value.real() - real).abs() / real.abs().max(f64::MIN_POSITIVE);
+                assert!(gap < 1e-11, "{}: `{text}` is {}, not {real}", quantity.path, value.real());
+            }
+            (value, formula) => panic!("{}: {value:?} and `{text}` = {formula:?}", quantity.path),
+        }
+        formulas += 1;
+    }
+    formulas
+}
+
+#[test]
+fn every_formula_equals_its_number_in_every_kind_of_plan() {
+    let mut formulas = 0;
+    let mut plans = 0;
+    for kind in ["gelu", "relu", "swiglu", "geglu"] {
+        for (norm, norm_bias) in
+            [("layernorm", "true"), ("layernorm", "false"), ("rmsnorm", "false"), ("none", "false")]
+        {
+            for bias in ["true", "false"] {
+                for (heads, kv_heads, head_dim, d_ff) in [(4, 4, 16, 256), (4, 2, 16, 200), (4, 1, 24, 176)] {
+                    for (tied, output_bias) in [("true", "false"), ("false", "true"), ("true", "true")] {
+                        let position = ["learned", "rope", "alibi", "none"][plans % 4];
+                        let text = format!(
+                            "model m {{\n layers = 3\n d_model = 64\n vocab = 1001\n context = 128\n \
+                                 tied_embeddings = {tied}\n output_bias = {output_bias}\n attention {{\n heads = {heads}\n \
+                                 kv_heads = {kv_heads}\n head_dim = {head_dim}\n position = {position}\n qkv_bias = {bias}\n \
+                                 output_bias = {bias}\n }}\n ffn {{\n kind = {kind}\n d_ff = {d_ff}\n bias = {bias}\n }}\n \
+                                 norm {{\n kind = {norm}\n bias = {norm_bias}\n }}\n}}\n"
+                        );
+                        formulas += formulas_hold(&report(&text));
+                        plans += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(plans, 4 * 4 * 2 * 3 * 3);
+    assert!(formulas > 30 * plans, "{formulas} formulas in {plans} plans");
+}
+
+#[test]
+fn every_formula_of_a_run_equals_its_number() {
+    for (precision, device) in [("fp32", "v100-sxm-32gb"), ("fp16", "v100-sxm-32gb"), ("bf16", "a100-80gb")] {
+        for gradients in ["fp32", "fp16", "bf16"] {
+            for optimizer in ["sgd", "momentum", "adam", "adamw", "adam8bit"] {
+                for (attention, params) in [("full", "total"), ("causal", "non_embedding")] {
+                    for batch in ["64 sequences", "65536 tokens"] {
+                        let text = format!(
+                            "{}data {{\n tokens = 3B\n source a {{\n raw = 2B\n filter = keep 50%\n dedup = keep 30%\n \
+                             weight = 60%\n }}\n source b {{\n raw = 9B\n weight = 40%\n }}\n}}\nhardware {{\n \
+                             device = {device}\n nodes = 2\n price = $1.50 / h\n}}\ntraining {{\n precision = {precision}\n \
+                             gradients = {gradients}\n optimizer = {optimizer}\n sequence = 1024\n global_batch = {batch}\n \
+                             micro_batch = 2\n mfu = 37%\n parallelism {{\n tensor = 2\n pipeline = 2\n }}\n}}\n\
+                             convention {{\n attention = {attention}\n params = {params}\n}}\n",
+                            model(4, 64, 4, 1000),
+                        );
+                        let report = report(&text);
+                        assert!(formulas_hold(&report) > 60);
+                        assert!(report.get("training.cost").is_some());
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn scales_of_the_8_bit_optimizer_are_one_for_each_block_of_each_tensor() {
+    let text =
+        format!("{}training {{\n optimizer = adam8bit\n optimizer_block = 100\n}}\n", model(2, 64, 4, 1001));
+    let report = report(&text);
+    // Untied, no biases: two tables, and in each layer Q, K, V, output, up and down, and two norms; the last norm.
+    let blocks = |elements: u128| elements.div_ceil(100);
+    let layer = 4 * blocks(64 * 64) + 2 * blocks(64 * 256) + 2 * blocks(64);
+    let expected = 2 * blocks(1001 * 64) + 2 * layer + blocks(64);
+    assert_eq!(count(&report, "memory.optimizer.scales"), 8 * expected);
+}
+
+#[test]
+fn the_recipes_have_their_bytes() {
+    // Rajbhandari 2020 §3.1: 16 in mixed precision. Megatron-LM with fp32 main gradients: 18. Dettmers 2021: 10.
+    for (recipe, bytes) in [
+        ("precision = fp32\n optimizer = adam", 16),
+        ("precision = fp16\n optimizer = adam", 16),
+        ("precision = bf16\n optimizer = adamw", 16),
+        ("precision = bf16\n gradients = fp32\n optimizer = adamw", 18),
+        ("precision = bf16\n optimizer = adam8bit", 10),
+        ("precision = fp32\n optimizer = sgd", 8),
+        ("precision = fp32\n optimizer = momentum", 12),
+        ("precision = fp16\n optimizer = sgd", 8),
+        ("precision = fp16\n optimizer = momentum", 12),
+    ] {
+        let report = report(&format!("{}training {{\n {recipe}\n}}\n", model(2, 64, 4, 1000)));
+        assert_eq!(
+            count(&report, "memory.rule_of_thumb"),
+            bytes * count(&report, "model.params"),
+            "{recipe}"
+        );
+        let scales =
+            report.get("memory.optimizer.scales").map_or(0, |_| count(&report, "memory.optimizer.scales"));
+        assert_eq!(
+            count(&report, "memory.model_states") - scales,
+            count(&report, "memory.rule_of_thumb"),
+            "{recipe}"
+        );
+    }
+}
+
+#[test]
+fn a_count_beyond_128_bits_is_a_diagnostic() {
+    let text =
+        "model m {\n layers = 10^17\n d_model = 10^17\n vocab = 10^17\n attention {\n heads = 1\n }\n}\n";
+    let found = support::diagnostics(text);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].code.as_str(), "overflow");
+}
+
+#[test]
+fn what_cannot_be_computed_never_passes() {
+    for (condition, missing) in [
+        ("memory.per_device <= 80 GB", "activations"),
+        ("training.time <= 1 days", "training.mfu"),
+        ("training.cost >= $0", "hardware.price"),
+        ("data.epochs <= 4", "data"),
+        ("memory.weights + memory.activations >= 0 GB", "activations"),
+    ] {
+        let text = format!(
+            "{}training {{\n sequence = 128\n}}\nrequire {{\n {condition}\n}}\n",
+            model(2, 64, 4, 1000)
+        );
+        let found = support::diagnostics(&text);
+        assert_eq!(found.len(), 1, "{condition}: {found:?}");
+        assert_eq!(found[0].code.as_str(), "not-computable", "{condition}");
+        let said = format!("{:?} {:?}", found[0].notes, found[0].help);
+        assert!(said.contains(missing), "{condition}: {said}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn parameters_equal_an_independent_count(
+        layers in 1_u128..200, heads in 1_u128..32, head_dim in 1_u128..160, groups in 1_u128..8, vocab in 1_u128..100_000,
+        d_ff in 1_u128..20_000, gated: bool, bias: bool, tied: bool,
+    ) {
+        let (kv_heads, heads) = (heads, heads * groups);
+        let d = heads * head_dim;
+        let kind = if gated { "swiglu" } else { "relu" };
+        let text = format!(
+            "model m {{\n layers = {layers}\n d_model = {d}\n vocab = {vocab}\n tied_embeddings = {tied}\n attention {{\n \
+             heads = {heads}\n kv_heads = {kv_heads}\n qkv_bias = {bias}\n output_bias = {bias}\n }}\n ffn {{\n kind = {kind}\n \
+             d_ff = {d_ff}\n bias = {bias}\n }}\n norm {{\n kind = layernorm\n bias = {bias}\n }}\n}}\n"
+        );
+        let report = report(&text);
+        // Written out as one would by hand, matrix by matrix.
+        let b = u128::from(bias);
+        let (q, kv) = (heads * head_dim, kv_heads * head_dim);
+        let attention = d * q + 2 * d * kv + q * d + b * (q + 2 * kv + d);
+        let into = if gated { 2 } else { 1 };
+        let ffn = into * (d * d_ff + b * d_ff) + d_ff * d + b * d;
+        let norm = d + b * d;
+        let tables = if tied { 1 } else { 2 };
+        prop_assert_eq!(count(&report, "model.params"), layers * (attention + ffn + 2 * norm) + norm + tables * vocab * d);
+    }
+
+    #[test]
+    fn tokens_times_two_is_flops_times_two(tokens in 1_u64..1_000_000_000_000, sequence in 1_u64..100_000) {
+        let plan = |tokens: u64| {
+            let text = format!(
+                "{}data {{\n tokens = {tokens}\n}}\ntraining {{\n sequence = {sequence}\n}}\n", model(3, 48, 4, 777)
+            );
+            report(&text)
+        };
+        let (once, twice) = (plan(tokens), plan(2 * tokens));
+        prop_assert_eq!(2 * count(&once, "training.flops"), count(&twice, "training.flops"));
+        prop_assert_eq!(count(&once, "flops.forward_per_token") * u128::from(sequence), count(&once, "flops.forward"));
+        prop_assert_eq!(3 * count(&once, "flops.forward"), count(&once, "flops.training"));
+    }
+
+    #[test]
+    fn time_falls_with_devices_and_cost_does_not_change(nodes in 1_u64..500, mfu in 1_u64..100) {
+        let plan = |nodes: u64| {
+            let text = format!(
+                "{}data {{\n tokens = 1B\n}}\nhardware {{\n device = a100-80gb\n nodes = {nodes}\n price = $2 / h\n}}\n\
+                 training {{\n mfu = {mfu}%\n}}\n", model(3, 48, 4, 777)
+            );
+            report(&text)
+        };
+        let (once, twice) = (plan(nodes), plan(2 * nodes));
+        let ratio = number(&once, "training.time") / number(&twice, "training.time");
+        prop_assert!((ratio - 2.0).abs() < 1e-9, "{}", ratio);
+        let cost = number(&once, "training.cost") / number(&twice, "training.cost");
+        prop_assert!((cost - 1.0).abs() < 1e-9, "{}", cost);
+    }
+}
