@@ -2,6 +2,7 @@
 
 use llmplan_spec::plan::{BytesConvention, Origin};
 use llmplan_spec::schema;
+use llmplan_spec::source::SourceKind;
 use llmplan_spec::units::format::{self, BytePrefix};
 use llmplan_spec::units::{Number, Unit};
 
@@ -318,11 +319,14 @@ fn where_rules_fail(q: &Quantities<'_>) -> Vec<String> {
     notes
 }
 
-/// Attributes that are declared although no number depends on them yet.
+/// Attributes that the user declares although no number depends on them yet. The catalog's are not the user's doing.
 fn unused(q: &Quantities<'_>) -> Section {
     let mut notes = Vec::new();
     for setting in &q.plan.settings {
-        let declared = matches!(setting.origin, Origin::Declared(_));
+        let declared = match setting.origin {
+            Origin::Declared(span) => q.sources.get(span.file).kind != SourceKind::Catalog,
+            Origin::Default(_) => false,
+        };
         if declared && let Some(why) = schema::declared(&setting.path).and_then(|attribute| attribute.inert) {
             notes.push(format!("`{}`: {why}.", setting.path));
         }

@@ -214,28 +214,67 @@ pub struct Hardware {
     pub price_as_of: Option<Date>,
 }
 
-/// One accelerator.
+/// One accelerator, or the processor of a host.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Device {
     /// Its name in the catalog or the plan.
     pub name: String,
+    /// What it is.
+    pub kind: DeviceKind,
     /// Bytes of device memory.
     pub memory: Option<u64>,
     /// Bytes per second of device memory.
     pub memory_bandwidth: Option<f64>,
+    /// Devices in one node.
+    pub devices_per_node: u64,
+    /// Bytes per second from one device to the others of its node, one direction, all links together.
+    pub link: Option<f64>,
+    /// Bytes per second from one device out of its node, one direction: its share of the node's adapters.
+    pub network: Option<f64>,
+    /// Bytes per second between one device and its host, one direction.
+    pub host_link: Option<f64>,
+    /// Bytes of the host's memory, for the whole node.
+    pub host_memory: Option<u64>,
+    /// Bytes per second of the host's memory, for the whole node.
+    pub host_memory_bandwidth: Option<f64>,
+    /// W of one device.
+    pub power: Option<f64>,
+    /// Least list price, $ per device and second.
+    pub price_low: Option<f64>,
+    /// Highest list price, $ per device and second.
+    pub price_high: Option<f64>,
+    /// When these prices were looked up.
+    pub price_as_of: Option<Date>,
     /// Dense FLOP/s by the matmul's data type; `None` where the device has no such unit.
     pub peak: Peak,
 }
 
-/// Dense peak FLOP/s by data type.
+/// What a device is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceKind {
+    /// It trains: a GPU, a TPU or the like.
+    Accelerator,
+    /// The processor that accelerators are attached to.
+    Host,
+}
+
+/// Dense peak FLOP/s by data type; an integer operation counts as one FLOP.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Peak {
     /// fp32 on the ordinary units, not TF32.
     pub fp32: Option<f64>,
+    /// fp32 values multiplied at 19 bits, with fp32 accumulation.
+    pub tf32: Option<f64>,
     /// fp16 with fp32 accumulation.
     pub fp16: Option<f64>,
     /// bf16 with fp32 accumulation.
     pub bf16: Option<f64>,
+    /// fp8, either split of its bits.
+    pub fp8: Option<f64>,
+    /// fp4.
+    pub fp4: Option<f64>,
+    /// int8 with int32 accumulation.
+    pub int8: Option<f64>,
 }
 
 impl Peak {

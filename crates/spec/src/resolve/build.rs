@@ -1,5 +1,7 @@
 //! A draft with its values: the typed plan. Consistency of shapes is checked here, with both places shown.
 
+mod device;
+
 use std::collections::BTreeMap;
 
 use super::attributes::{Values, nearest_divisors};
@@ -216,26 +218,13 @@ impl Builder<'_> {
                     .help("declare one of them"),
             );
         }
-        let name = self.word("hardware.device")?;
-        let peak = Peak {
-            fp32: self.amount("device.peak.fp32"),
-            fp16: self.amount("device.peak.fp16"),
-            bf16: self.amount("device.peak.bf16"),
-        };
-        let memory = match self.get("device.memory") {
-            Some(Typed::Amount(number)) => number.count().and_then(|bytes| u64::try_from(bytes).ok()),
-            _ => None,
-        };
-        let price_as_of = match self.get("hardware.price_as_of") {
-            Some(Typed::Date(date)) => Some(date),
-            _ => None,
-        };
+        let device = self.device()?;
         Some(Hardware {
             name: self.part("hardware"),
-            device: Device { name, memory, memory_bandwidth: self.amount("device.memory_bandwidth"), peak },
+            device,
             devices: total,
             price: self.amount("hardware.price"),
-            price_as_of,
+            price_as_of: self.date("hardware.price_as_of"),
         })
     }
 

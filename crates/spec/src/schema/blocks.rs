@@ -1,5 +1,6 @@
 //! The blocks and attributes of the language.
 
+use super::device::DEVICE;
 use super::model::MODEL;
 use super::{Attribute, BlockSchema, Default, Naming, Type};
 use crate::units::{Noun, Unit};
@@ -47,69 +48,7 @@ pub static BLOCKS: &[BlockSchema] = &[
         }],
         aliases: &["dataset", "corpus"],
     },
-    BlockSchema {
-        kind: "device",
-        doc: "One accelerator. The catalog declares those that are published.",
-        naming: Naming::Required,
-        attributes: &[
-            Attribute {
-                aliases: &["hbm", "vram", "mem", "memory_size"],
-                ..attribute(
-                    "memory",
-                    Type::Amount(Unit::BYTES),
-                    Default::Absent("nothing is compared with it"),
-                    "Device memory as sold.",
-                )
-            },
-            Attribute {
-                aliases: &["bandwidth", "mem_bw", "hbm_bandwidth", "memory_bw"],
-                ..attribute(
-                    "memory_bandwidth",
-                    Type::Amount(Unit::BYTES_PER_SECOND),
-                    Default::Absent("nothing is computed from it"),
-                    "Bandwidth of device memory.",
-                )
-            },
-            Attribute {
-                aliases: &["gpus_per_node", "devices_per_host"],
-                ..count(
-                    "devices_per_node",
-                    Some(Noun::Devices),
-                    1,
-                    Default::Value("8", "what vendors build"),
-                    "Devices in one host.",
-                )
-            },
-            Attribute {
-                aliases: &["tdp", "tdp_w", "watts"],
-                ..attribute(
-                    "power",
-                    Type::Amount(Unit::POWER),
-                    Default::Absent("nothing is computed from it"),
-                    "Thermal design power of one device.",
-                )
-            },
-            attribute(
-                "source",
-                Type::Text,
-                Default::Absent("no source is named"),
-                "Where the figures are from.",
-            ),
-        ],
-        blocks: &[BlockSchema {
-            kind: "peak",
-            doc: "Dense peak of matrix products by data type; without sparsity.",
-            naming: Naming::Never,
-            attributes: &[
-                peak("fp32", "Peak in fp32 on the ordinary units, not TF32."),
-                peak("fp16", "Peak in fp16 with fp32 accumulation."),
-                peak("bf16", "Peak in bf16 with fp32 accumulation."),
-            ],
-            blocks: &[],
-            aliases: &["flops", "dense_flops", "tflops"],
-        }],
-        aliases: &["gpu", "accelerator", "chip", "tpu"],
-    },
+    DEVICE,
     BlockSchema {
         kind: "hardware",
         doc: "A cluster of one kind of device.",
@@ -412,15 +351,6 @@ pub(super) const fn count(
 
 pub(super) const fn flag(name: &'static str, default: Default, doc: &'static str) -> Attribute {
     attribute(name, Type::Flag, default, doc)
-}
-
-const fn peak(name: &'static str, doc: &'static str) -> Attribute {
-    attribute(
-        name,
-        Type::Amount(Unit::FLOP_PER_SECOND),
-        Default::Absent("the device cannot train in this data type"),
-        doc,
-    )
 }
 
 const fn reference(kind: &'static str, doc: &'static str) -> Attribute {

@@ -3,6 +3,7 @@
 
 mod blocks;
 mod derived;
+mod device;
 pub mod docs;
 mod model;
 pub mod suggest;
