@@ -62,7 +62,11 @@ fn one(examined: &Examined, report: &Report, brief: bool) -> String {
         return text;
     }
     for section in &report.sections {
-        let _ = writeln!(text, "## {}\n\n{}", escaped(&section.title), tables::section(section).markdown());
+        let _ = writeln!(text, "## {}\n", escaped(&section.title));
+        // Some sections are notes alone.
+        if !section.columns.is_empty() {
+            let _ = writeln!(text, "{}", tables::section(section).markdown());
+        }
         list(&mut text, &section.notes);
     }
     if !report.requirements.is_empty() {

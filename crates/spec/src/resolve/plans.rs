@@ -340,23 +340,20 @@ impl Assembler<'_> {
                 return Some((file, index));
             }
         }
-        let mut known: Vec<String> = queue
+        let mut own: Vec<String> = queue
             .iter()
             .flat_map(|&file| &self.files.files[file].blocks)
             .filter(|block| block.schema.kind == kind)
             .filter_map(|block| block.name.as_ref().map(|(name, _)| name.clone()))
-            .chain(crate::catalog::names(kind).map(str::to_owned))
             .collect();
-        known.sort();
+        own.sort();
+        let mut known: Vec<&str> = own.iter().map(String::as_str).collect();
+        known.extend(crate::catalog::names(kind).map(|name| -> &str { name }));
         let diagnostic = Diagnostic::error(Code::UnknownName, place, format!("there is no {kind} `{name}`"));
-        let near = suggest::nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
-        self.diagnostics.push(match near {
+        self.diagnostics.push(match suggest::nearest(name, known.iter().copied()) {
             Some(near) => diagnostic.help(format!("did you mean `{near}`?")).fix(place, near),
             None if known.is_empty() => diagnostic.help(format!("declare `{kind} {name} {{ … }}`")),
-            None => {
-                let quoted: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
-                diagnostic.help(format!("there is {}", quoted.join(", ")))
-            }
+            None => diagnostic.help(instead(kind, name, &own, &known)),
         });
         None
     }
@@ -494,5 +491,18 @@ impl Draft {
             self.attributes.insert(path.clone(), AttributeDef { path, ..attribute });
         }
         self.sources.extend(block.sources.into_iter().map(|(name, _)| name));
+    }
+}
+
+/// What there is where a name is near to none: names of the same family, else the user's own.
+fn instead(kind: &str, name: &str, own: &[String], known: &[&str]) -> String {
+    let family = suggest::family(name, known.iter().copied());
+    let names = if family.is_empty() { own.iter().map(String::as_str).collect() } else { family };
+    let quoted: Vec<String> = names.iter().take(8).map(|name| format!("`{name}`")).collect();
+    let more = format!("`llmplan catalog list {kind}s`");
+    match quoted.as_slice() {
+        [] => format!("{more} names those of the catalog"),
+        some if names.len() <= 8 => format!("there is {}", suggest::one_of(some)),
+        some => format!("there is {}; {more} has them all", some.join(", ")),
     }
 }

@@ -20,6 +20,18 @@ pub fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) ->
     best.map(|(_, candidate)| candidate)
 }
 
+/// The candidates that a name is a part of, or that begin with the same word: `h100` is `h100-sxm` and `h100-pcie`.
+pub fn family<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Vec<&'c str> {
+    let plain = |text: &str| text.to_lowercase().replace(['_', ' '], "-");
+    let name = plain(name);
+    let word = |text: &str| text.split('-').next().unwrap_or_default().to_owned();
+    let (contained, related): (Vec<&str>, Vec<&str>) = candidates
+        .into_iter()
+        .filter(|candidate| candidate.contains(&name) || word(candidate) == word(&name))
+        .partition(|candidate| candidate.contains(&name));
+    if contained.is_empty() { related } else { contained }
+}
+
 /// Insertions, deletions, replacements and swaps of neighbours that turn one name into the other.
 fn edit_distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
@@ -183,6 +195,14 @@ mod tests {
         assert_eq!(nearest("layer", ["layers", "d_model"]), Some("layers"));
         assert_eq!(nearest("laeyrs", ["layers", "d_model"]), Some("layers"));
         assert_eq!(nearest("quantum", ["layers", "d_model"]), None);
+    }
+
+    #[test]
+    fn a_name_without_its_variant_is_a_family() {
+        let known = ["a100-80gb", "h100-pcie", "h100-sxm", "l4"];
+        assert_eq!(family("H100", known), ["h100-pcie", "h100-sxm"]);
+        assert_eq!(family("h100-sxm5-80gb", known), ["h100-pcie", "h100-sxm"]);
+        assert_eq!(family("abacus", known), Vec::<&str>::new());
     }
 
     #[test]
