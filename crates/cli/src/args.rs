@@ -7,6 +7,7 @@ Examples:
   llmplan check plan.llm
   llmplan explain plan.llm memory.optimizer
   llmplan docs training
+  llmplan catalog
 
 Exit codes:
   0    fine
@@ -64,6 +65,17 @@ Exit codes:
   0  printed
   2  there is no such topic";
 
+const CATALOG_EXAMPLES: &str = "\
+Examples:
+  llmplan catalog
+  llmplan catalog list devices --format json
+  llmplan catalog show h100-sxm
+  llmplan catalog show h100-sxm > mine.llm
+
+Exit codes:
+  0  printed
+  2  wrong usage, or a name that is not in the catalog";
+
 /// Plans the training of language models: a `.llm` file becomes exact parameters, memory, FLOPs, time and cost.
 #[derive(Debug, Parser)]
 #[command(name = "llmplan", version, max_term_width = 100, after_help = EXIT_CODES, disable_help_subcommand = true)]
@@ -82,6 +94,7 @@ pub(crate) enum Command {
     Fmt(FmtArgs),
     Explain(ExplainArgs),
     Docs(DocsArgs),
+    Catalog(CatalogArgs),
 }
 
 /// Check plans and print their reports.
@@ -162,6 +175,60 @@ pub(crate) struct DocsArgs {
     /// What to print; the whole reference if left out
     #[arg(value_name = "TOPIC")]
     pub(crate) topic: Option<String>,
+}
+
+/// List the built-in models and devices, or print one.
+///
+/// A plan names them without an import: `device = h100-sxm`. Alone, the command lists all of them.
+#[derive(Args, Debug)]
+#[command(after_help = CATALOG_EXAMPLES, disable_help_subcommand = true)]
+pub(crate) struct CatalogArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<CatalogCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CatalogCommand {
+    List(ListArgs),
+    Show(ShowArgs),
+}
+
+/// List the entries with their main figures.
+#[derive(Args, Debug)]
+#[command(after_help = CATALOG_EXAMPLES)]
+pub(crate) struct ListArgs {
+    /// What to list; everything if left out
+    #[arg(value_name = "KIND", value_enum)]
+    pub(crate) kind: Option<EntryKind>,
+
+    /// How to print the list
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = ListFormat::Text)]
+    pub(crate) format: ListFormat,
+}
+
+/// Print an entry as it stands in the catalog: its figures and where they are from.
+#[derive(Args, Debug)]
+#[command(after_help = CATALOG_EXAMPLES)]
+pub(crate) struct ShowArgs {
+    /// The name of a model or a device
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EntryKind {
+    Models,
+    Devices,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListFormat {
+    /// Tables of at most 100 columns
+    Text,
+    /// Every attribute, in SI base units
+    Json,
+    /// For pull requests and wikis
+    Markdown,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -53,6 +53,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, console: Console<'_>) -> Ex
                 Command::Fmt(args) => commands::fmt::run(&args, stdin, &mut output),
                 Command::Explain(args) => commands::explain::run(&args, stdin, &mut output),
                 Command::Docs(args) => commands::docs::run(&args, &mut output),
+                Command::Catalog(args) => commands::catalog::run(&args, &mut output),
             }
         }
         Err(answer) => {

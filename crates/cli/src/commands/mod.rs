@@ -1,5 +1,6 @@
 //! What each command does.
 
+pub(crate) mod catalog;
 pub(crate) mod check;
 pub(crate) mod docs;
 pub(crate) mod explain;

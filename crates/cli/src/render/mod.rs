@@ -1,5 +1,6 @@
 //! Reports and diagnostics in each format. Everything shown has been computed before.
 
+pub(crate) mod catalog;
 pub(crate) mod comparison;
 pub(crate) mod csv;
 pub(crate) mod derivation;

@@ -7,13 +7,24 @@ use crate::support::Folder;
 #[test]
 fn every_command_has_help() {
     let folder = Folder::new("help");
-    for command in [&[][..], &["check"], &["fmt"], &["explain"], &["docs"]] {
+    let commands = [
+        &[][..],
+        &["check"],
+        &["fmt"],
+        &["explain"],
+        &["docs"],
+        &["catalog"],
+        &["catalog", "list"],
+        &["catalog", "show"],
+    ];
+    for command in commands {
         let mut args = command.to_vec();
         args.push("--help");
         let run = folder.run(&args);
         assert_eq!((run.code, run.stderr.as_str()), (0, ""));
         assert!(run.stdout.lines().all(|line| line.chars().count() <= 100), "{}", run.stdout);
-        assert_snapshot!(format!("help_{}", command.first().unwrap_or(&"llmplan")), run.stdout);
+        let name = if command.is_empty() { "llmplan".to_owned() } else { command.join("_") };
+        assert_snapshot!(format!("help_{name}"), run.stdout);
     }
 }
 
@@ -27,7 +38,7 @@ fn the_version_is_that_of_the_package() {
 fn wrong_usage_is_exit_code_2() {
     let folder = Folder::new("usage");
     folder.write("a.llm", crate::support::MODEL);
-    let wrong: [&[&str]; 9] = [
+    let wrong: [&[&str]; 11] = [
         &[],
         &["chekc"],
         &["check"],
@@ -37,6 +48,8 @@ fn wrong_usage_is_exit_code_2() {
         &["check", "a.llm", "--set", "model.layers"],
         &["check", "a.llm", "--set", "=3"],
         &["explain"],
+        &["catalog", "show"],
+        &["catalog", "list", "planets"],
     ];
     for args in wrong {
         let run = folder.run(args);

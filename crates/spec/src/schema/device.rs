@@ -165,7 +165,7 @@ pub(super) const DEVICE: BlockSchema = BlockSchema {
 };
 
 const fn amount(name: &'static str, unit: Unit, doc: &'static str) -> Attribute {
-    attribute(name, Type::Amount(unit), Default::Absent("nothing is computed from it"), doc)
+    attribute(name, Type::Amount(unit), Default::Absent("the figure is unknown"), doc)
 }
 
 const fn peak(name: &'static str, doc: &'static str) -> Attribute {

@@ -1,0 +1,268 @@
+//! The catalog as tables, Markdown and JSON.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use llmplan_spec::plan::SettingValue;
+use llmplan_spec::units::format::{self, BytePrefix};
+use serde_json::Value;
+
+use super::paint::Paint;
+use super::table::{Align, Table};
+use super::{WIDTH, wrapped};
+
+/// What is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Model,
+    Device,
+}
+
+/// An entry and its figures, by path.
+#[derive(Debug)]
+pub(crate) struct Card {
+    pub(crate) name: &'static str,
+    /// Sorted by path: `device.peak.bf16`.
+    pub(crate) figures: Vec<(String, SettingValue)>,
+}
+
+const NOTES: &[&str] = &[
+    "Peaks are dense, in bf16 or else in fp16; link and network are in one direction.",
+    "Prices are list prices; `llmplan catalog show NAME` has their date and all sources.",
+];
+
+impl Kind {
+    /// The word that opens such a block.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Kind::Model => "model",
+            Kind::Device => "device",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Kind::Model => "Models",
+            Kind::Device => "Devices",
+        }
+    }
+
+    fn notes(self) -> &'static [&'static str] {
+        match self {
+            Kind::Model => &[],
+            Kind::Device => NOTES,
+        }
+    }
+}
+
+/// The lists as text.
+pub(crate) fn text(lists: &[(Kind, Vec<Card>)], paint: Paint) -> String {
+    let parts: Vec<String> = lists
+        .iter()
+        .map(|(kind, cards)| {
+            let mut text = format!("{}\n", paint.strong(kind.title()));
+            if cards.is_empty() {
+                text.push_str("  none in this version\n");
+                return text;
+            }
+            text.push_str(&table(*kind, cards).text(WIDTH, paint));
+            for note in kind.notes() {
+                for (at, line) in wrapped(note, WIDTH - 4).iter().enumerate() {
+                    let _ = writeln!(text, "  {}{line}", if at == 0 { "" } else { "  " });
+                }
+            }
+            text
+        })
+        .collect();
+    parts.join("\n")
+}
+
+/// The lists in Markdown.
+pub(crate) fn markdown(lists: &[(Kind, Vec<Card>)]) -> String {
+    let parts: Vec<String> = lists
+        .iter()
+        .map(|(kind, cards)| {
+            let mut text = format!("## {}\n\n", kind.title());
+            if cards.is_empty() {
+                text.push_str("None in this version.\n");
+                return text;
+            }
+            text.push_str(&table(*kind, cards).markdown());
+            for note in kind.notes() {
+                let _ = write!(text, "\n{note}\n");
+            }
+            text
+        })
+        .collect();
+    parts.join("\n")
+}
+
+/// The lists as JSON: `{"devices": [{"name": …, "memory": …}], …}`. Attributes have their paths in the block and are in
+/// SI base units.
+///
+/// # Errors
+/// Those of the JSON writer.
+pub(crate) fn json(lists: &[(Kind, Vec<Card>)]) -> serde_json::Result<String> {
+    let mut document: BTreeMap<String, Value> =
+        BTreeMap::from([("schema_version".to_owned(), Value::from(1))]);
+    for (kind, cards) in lists {
+        let prefix = format!("{}.", kind.word());
+        let entries = cards.iter().map(|card| {
+            let mut entry = serde_json::Map::new();
+            entry.insert("name".to_owned(), Value::from(card.name));
+            for (path, value) in &card.figures {
+                entry.insert(path.strip_prefix(&prefix).unwrap_or(path).to_owned(), plain(value));
+            }
+            Value::Object(entry)
+        });
+        document.insert(kind.title().to_lowercase(), entries.collect());
+    }
+    Ok(serde_json::to_string_pretty(&document)? + "\n")
+}
+
+fn plain(value: &SettingValue) -> Value {
+    match value {
+        SettingValue::Text(text) if text == "true" => Value::Bool(true),
+        SettingValue::Text(text) if text == "false" => Value::Bool(false),
+        SettingValue::Text(text) => Value::from(text.as_str()),
+        SettingValue::Quantity(quantity) => match quantity.number.count().map(u64::try_from) {
+            Some(Ok(count)) => Value::from(count),
+            _ => Value::from(quantity.number.real()),
+        },
+    }
+}
+
+fn table(kind: Kind, cards: &[Card]) -> Table {
+    match kind {
+        Kind::Model => models(cards),
+        Kind::Device => devices(cards),
+    }
+}
+
+fn models(cards: &[Card]) -> Table {
+    let columns = [
+        ("name", Align::Left),
+        ("parameters", Align::Right),
+        ("active", Align::Right),
+        ("layers", Align::Right),
+        ("d_model", Align::Right),
+        ("context", Align::Right),
+    ];
+    let mut table = Table::new(&columns);
+    for card in cards {
+        let bare = |path: &str| {
+            let shown = shown(card, path);
+            shown.split(' ').next().unwrap_or_default().to_owned()
+        };
+        table.push([
+            card.name,
+            &bare("model.params"),
+            &bare("model.active_params"),
+            &bare("model.layers"),
+            &bare("model.d_model"),
+            &bare("model.context"),
+        ]);
+    }
+    table
+}
+
+fn devices(cards: &[Card]) -> Table {
+    let columns = [
+        ("name", Align::Left),
+        ("memory", Align::Right),
+        ("bandwidth", Align::Right),
+        ("16-bit peak", Align::Right),
+        ("link", Align::Right),
+        ("network", Align::Right),
+        ("power", Align::Right),
+        ("price / h", Align::Right),
+    ];
+    let mut table = Table::new(&columns);
+    for card in cards {
+        let peak = ["device.peak.bf16", "device.peak.fp16"].iter().map(|path| shown(card, path));
+        table.push([
+            card.name,
+            &shown(card, "device.memory"),
+            &shown(card, "device.memory_bandwidth"),
+            &peak.into_iter().find(|peak| !peak.is_empty()).unwrap_or_default(),
+            &shown(card, "device.link"),
+            &shown(card, "device.network"),
+            &shown(card, "device.power"),
+            &price(card),
+        ]);
+    }
+    table
+}
+
+/// `$1.99–5.00`, or one price where both are the same.
+fn price(card: &Card) -> String {
+    let of = |path: &str| shown(card, path).trim_end_matches(" / h").to_owned();
+    let (low, high) = (of("device.price_low"), of("device.price_high"));
+    if low == high { low } else { format!("{low}–{}", high.trim_start_matches('$')) }
+}
+
+/// A figure as reports print it; empty where there is none.
+fn shown(card: &Card, path: &str) -> String {
+    let found = card.figures.iter().find(|(known, _)| known == path);
+    match found.map(|(_, value)| value) {
+        Some(SettingValue::Quantity(quantity)) => {
+            format::quantity(quantity.number, quantity.unit, 4, BytePrefix::Decimal)
+        }
+        Some(SettingValue::Text(text)) => text.clone(),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use llmplan_spec::units::{Number, Quantity, Unit};
+
+    use super::*;
+
+    fn figure(path: &str, count: i128, unit: Unit) -> (String, SettingValue) {
+        let number = Number::Int(count);
+        (path.to_owned(), SettingValue::Quantity(Quantity { number, unit }))
+    }
+
+    #[test]
+    fn a_model_has_its_size_and_shape() {
+        let figures = vec![
+            figure("model.active_params", 12_879_925_248, Unit::PARAMS),
+            figure("model.context", 32_768, Unit::TOKENS),
+            figure("model.d_model", 4_096, Unit::NONE),
+            figure("model.params", 46_702_792_704, Unit::PARAMS),
+        ];
+        let lists = [(Kind::Model, vec![Card { name: "mixtral-8x7b", figures }])];
+        let lines = [
+            "Models",
+            "  name          parameters  active  layers  d_model  context",
+            "  mixtral-8x7b       46.7B  12.88B            4,096   32,768",
+            "",
+        ];
+        assert_eq!(text(&lists, Paint::PLAIN), lines.join("\n"));
+        let json: Value = serde_json::from_str(&json(&lists).unwrap()).unwrap();
+        assert_eq!(json["models"][0]["params"], 46_702_792_704_u64);
+    }
+
+    #[test]
+    fn a_price_is_a_range_or_one() {
+        let hourly = |path: &str, dollars: f64| {
+            let number = Number::Real(dollars / 3600.0);
+            (path.to_owned(), SettingValue::Quantity(Quantity { number, unit: Unit::MONEY_PER_TIME }))
+        };
+        let card = |low: f64, high: f64| Card {
+            name: "mine",
+            figures: vec![hourly("device.price_low", low), hourly("device.price_high", high)],
+        };
+        assert_eq!(price(&card(4.2, 4.2)), "$4.20");
+        assert_eq!(price(&card(1.99, 5.0)), "$1.99–5.00");
+        assert_eq!(price(&Card { name: "mine", figures: Vec::new() }), "");
+    }
+
+    #[test]
+    fn a_kind_without_entries_says_so() {
+        let lists = [(Kind::Model, Vec::new())];
+        assert_eq!(text(&lists, Paint::PLAIN), "Models\n  none in this version\n");
+        assert_eq!(markdown(&lists), "## Models\n\nNone in this version.\n");
+    }
+}
