@@ -1,12 +1,16 @@
-//! How fast plans are read: goals are 20 MB/s for parsing with checking and for formatting, and 5 ms for a whole
-//! process.
+//! How fast plans are read: goals are 20 MB/s for parsing with checking and for formatting, 50 µs for lowering and folding
+//! a model, and 5 ms for a whole process.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::process::{Command, Stdio};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use llmplan_analysis::folds::{self, Sequence};
+use llmplan_analysis::graph::lower;
+use llmplan_spec::catalog;
 use llmplan_spec::format::format;
+use llmplan_spec::plan::AttentionConvention;
 use llmplan_spec::source::FileId;
 use llmplan_tests::{resolved, root};
 
@@ -54,6 +58,31 @@ fn read(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Every model of the catalog, lowered and folded: parameters, active parameters, FLOPs, bytes moved.
+fn fold(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("lower and fold");
+    group.sample_size(20);
+    for name in catalog::names("model") {
+        let Some(entry) = catalog::find("model", name) else { continue };
+        let (_, resolution) = resolved(entry.text);
+        let Some(plan) = resolution.plans.first() else { continue };
+        let sequence = Sequence { tokens: 8192, documents: None, attention: AttentionConvention::Causal };
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let graph = lower(black_box(&plan.model));
+                let moved = folds::forward_traffic(&graph, sequence.tokens);
+                (
+                    folds::params(&graph),
+                    folds::active_params(&graph),
+                    folds::forward_flops(&graph, sequence),
+                    moved,
+                )
+            });
+        });
+    }
+    group.finish();
+}
+
 /// Needs the release binary: `cargo build --release` first.
 fn process(criterion: &mut Criterion) {
     let target = std::env::current_exe().ok().and_then(|bench| Some(bench.parent()?.parent()?.to_owned()));
@@ -61,14 +90,16 @@ fn process(criterion: &mut Criterion) {
         eprintln!("no release binary of llmplan: its process is not measured");
         return;
     };
-    let plan = root().join("examples/gpt3-175b.llm");
-    criterion.bench_function("process check gpt3-175b", |bencher| {
-        bencher.iter(|| {
-            let status = Command::new(&tool).arg("check").arg(&plan).stdout(Stdio::null()).status();
-            assert!(status.is_ok_and(|status| status.code().is_some()));
+    for name in ["gpt3-175b", "mixture-of-experts"] {
+        let plan = root().join(format!("examples/{name}.llm"));
+        criterion.bench_function(&format!("process check {name}"), |bencher| {
+            bencher.iter(|| {
+                let status = Command::new(&tool).arg("check").arg(&plan).stdout(Stdio::null()).status();
+                assert!(status.is_ok_and(|status| status.code().is_some()));
+            });
         });
-    });
+    }
 }
 
-criterion_group!(benches, read, process);
+criterion_group!(benches, read, fold, process);
 criterion_main!(benches);

@@ -161,6 +161,28 @@ fn chains_of_names_end() {
     refused("a chain of extends", &extends);
 }
 
+/// Layers may differ, within bounds: every kind is a model of its own.
+#[test]
+fn very_many_kinds_of_layers_are_refused() {
+    let model = |layers: &str, blocks: &str| {
+        format!(
+            "model m {{\n  layers = {layers}\n  d_model = 8\n  vocab = 9\n  attention {{\n    heads = 1\n  }}\n{blocks}}}\n"
+        )
+    };
+    let block =
+        |name: usize, at: &str| format!("  layer l{name} {{\n    at = {at}\n    mixer = none\n  }}\n");
+    let mixed: String = (0..200).map(|at| block(at, &format!("every {}", at + 2))).collect();
+    assert_eq!(refused("more kinds than are told apart", &model("4096", &mixed)), [Code::OutOfRange]);
+    let half = block(0, "every 2");
+    assert_eq!(refused("more layers than are told apart", &model("10^17", &half)), [Code::OutOfRange]);
+    let many: String = (0..1_000).map(|at| block(at, "first 1")).collect();
+    assert!(refused("more blocks than are read", &model("12", &many)).contains(&Code::OutOfRange));
+    let name = format!("  layer {} {{\n    at = 1\n  }}\n", "a".repeat(65));
+    assert_eq!(refused("a name longer than any", &model("12", &name)), [Code::ReservedName]);
+    let range = block(0, "0..1000000000");
+    assert!(!refused("a range longer than any", &model("4096", &range)).is_empty());
+}
+
 /// Lets that double in every line, used by a condition, must not double the condition.
 #[test]
 fn conditions_stay_small() {

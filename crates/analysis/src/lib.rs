@@ -3,7 +3,9 @@
 //!
 //! Pure functions: nothing here reads a file, a clock or the environment. Each formula names its source.
 
+mod closed;
 pub mod explain;
+mod flops;
 pub mod folds;
 pub mod graph;
 mod model;
@@ -11,11 +13,13 @@ mod quantities;
 pub mod report;
 mod requirements;
 mod sections;
+mod traffic;
 mod training;
 
 use llmplan_spec::diagnostic::Diagnostic;
 use llmplan_spec::plan::{
-    AttentionConvention, BytesConvention, Model, Origin, ParamsConvention, Plan, SettingValue,
+    AttentionConvention, BytesConvention, FeedForward, LayerKind, Mixer, Model, Origin, ParamsConvention,
+    Plan, SettingValue,
 };
 use llmplan_spec::schema;
 use llmplan_spec::source::Sources;
@@ -37,9 +41,14 @@ pub struct Analysis {
 pub fn analyze(plan: &Plan, sources: &Sources) -> Analysis {
     let graph = graph::lower(&plan.model);
     let mut q = Quantities::new(plan, sources);
-    model::parameters(&mut q, &graph);
+    let own = |path: &str| plan.setting(path).is_some();
+    let forms = model::Forms::new(plan, &graph, &own);
+    model::parameters(&mut q, &graph, &forms);
     model::weights(&mut q);
-    model::flops(&mut q, &graph);
+    let tokens = flops::flops(&mut q, &graph, &forms);
+    traffic::cache(&mut q, &forms);
+    traffic::experts(&mut q, &forms);
+    traffic::intensity(&mut q, &graph, tokens);
     training::data(&mut q);
     training::memory(&mut q, &graph);
     training::run(&mut q);
@@ -47,8 +56,12 @@ pub fn analyze(plan: &Plan, sources: &Sources) -> Analysis {
         return Analysis { report: None, diagnostics: q.errors };
     }
     let (requirements, diagnostics) = requirements::judge(&mut q);
-    let headline =
-        HEADLINE.iter().filter(|path| q.get(path).is_some()).map(|path| (*path).to_owned()).collect();
+    let sparse = q.get("model.params.active_experts").is_some();
+    let headline = HEADLINE
+        .iter()
+        .filter(|path| q.get(path).is_some() && (sparse || **path != "model.active_params"))
+        .map(|path| (*path).to_owned())
+        .collect();
     let report = Report {
         plan: plan.name.clone(),
         file: sources.get(plan.span.file).name.clone(),
@@ -64,13 +77,14 @@ pub fn analyze(plan: &Plan, sources: &Sources) -> Analysis {
 
 /// A model's parameters, total and active per token; `None` beyond 128 bits.
 pub fn count(model: &Model) -> Option<(u128, u128)> {
-    let total = folds::params(&graph::lower(model))?.total()?;
-    Some((total, total))
+    let graph = graph::lower(model);
+    Some((folds::params(&graph)?.total()?, folds::active_params(&graph)?.total()?))
 }
 
 /// The numbers of `--brief`, of those a plan has.
-const HEADLINE: [&str; 10] = [
+const HEADLINE: [&str; 11] = [
     "model.params",
+    "model.active_params",
     "memory.weights_only.bf16",
     "flops.forward_per_token",
     "flops.training_per_token",
@@ -139,13 +153,14 @@ fn assumptions(q: &Quantities<'_>) -> Vec<Assumption> {
 
 /// Whether a number of this report depends on an attribute's default.
 fn matters(q: &Quantities<'_>, path: &str) -> bool {
-    let inert = schema::declared(path).is_some_and(|attribute| attribute.inert.is_some());
+    let silent = schema::declared(path).is_some_and(|attribute| attribute.inert.is_some() || attribute.quiet);
     let batches = q.get("training.micro_batches").is_some();
     let replicas = q.get("training.replicas").is_some();
     match path {
-        _ if inert || path.starts_with("convention.") => false,
+        _ if silent || path.starts_with("convention.") => false,
         // Derived from each other: what is declared of the two is no assumption.
         "hardware.nodes" | "hardware.devices" => false,
+        _ if absent(q, path) => false,
         "device.devices_per_node" => q
             .plan
             .setting("hardware.devices")
@@ -155,4 +170,18 @@ fn matters(q: &Quantities<'_>, path: &str) -> bool {
         "training.parallelism.data" => replicas && batches,
         _ => true,
     }
+}
+
+/// Whether an attribute belongs to a part that no layer of the model has.
+fn absent(q: &Quantities<'_>, path: &str) -> bool {
+    let part =
+        |name: &str| path.starts_with(&format!("model.{name}.")) || path.contains(&format!(".{name}."));
+    let kinds = &q.plan.model.kinds;
+    let attends = kinds.iter().any(|kind| matches!(kind.layer.mixer, Mixer::Attention(_)));
+    let dense = kinds.iter().any(|kind| matches!(kind.layer.feed_forward, FeedForward::Dense(_)));
+    // Widths and numbers of heads that follow from latents are no assumptions.
+    let latent =
+        |kind: &LayerKind| matches!(&kind.layer.mixer, Mixer::Attention(own) if own.latent.is_some());
+    let derived = path.ends_with("attention.head_dim") || path.ends_with("attention.kv_heads");
+    (part("attention") && !attends) || (part("ffn") && !dense) || (derived && kinds.iter().all(latent))
 }

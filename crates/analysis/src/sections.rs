@@ -1,21 +1,28 @@
 //! The tables of the report, in reading order: the lecture's, filled in.
 
-use llmplan_spec::plan::{BytesConvention, Origin};
+mod flops;
+mod model;
+
+use llmplan_spec::plan::Origin;
 use llmplan_spec::schema;
 use llmplan_spec::source::SourceKind;
-use llmplan_spec::units::format::{self, BytePrefix};
+use llmplan_spec::units::format;
 use llmplan_spec::units::{Number, Unit};
 
 use crate::quantities::Quantities;
-use crate::report::{Derivation, Row, Section, Value};
+use crate::report::{Derivation, Row, Section};
 
 /// Every table that the plan has numbers for.
 pub(crate) fn all(q: &Quantities<'_>) -> Vec<Section> {
     let sections = [
-        parameters(q),
-        weights(q),
-        forward(q),
-        per_token(q),
+        model::parameters(q),
+        model::layers(q),
+        model::weights(q),
+        model::cache(q),
+        flops::forward(q),
+        flops::per_token(q),
+        flops::conventions(q),
+        flops::intensity(q),
         memory(q),
         data(q),
         run(q),
@@ -23,126 +30,6 @@ pub(crate) fn all(q: &Quantities<'_>) -> Vec<Section> {
         unused(q),
     ];
     sections.into_iter().filter(|section| !section.rows.is_empty() || !section.notes.is_empty()).collect()
-}
-
-fn parameters(q: &Quantities<'_>) -> Section {
-    let rows = [
-        ("Token embedding", "model.params.embedding"),
-        ("Learned positions", "model.params.position"),
-        ("Q, K, V projections", "model.params.attention.qkv"),
-        ("Attention output", "model.params.attention.output"),
-        ("FFN up", "model.params.ffn.up"),
-        ("FFN gate", "model.params.ffn.gate"),
-        ("FFN down", "model.params.ffn.down"),
-        ("Norms", "model.params.norm"),
-        ("Output to vocabulary", "model.params.output"),
-        ("Total", "model.params"),
-    ];
-    let count = |path: &str| match q.get(path).map(|quantity| &quantity.value) {
-        Some(Value::Count(count)) => format::grouped(*count),
-        _ => q.display(path),
-    };
-    let mut rows: Vec<Row> = rows
-        .iter()
-        .filter(|(_, path)| q.get(path).is_some())
-        .map(|(label, path)| {
-            let total = *path == "model.params";
-            let symbols = if total { q.display(path) } else { symbols(q, path) };
-            row(path, vec![(*label).to_owned(), count(path), share(q, path, "model.params"), symbols], total)
-        })
-        .collect();
-    let per_layer = "model.params.per_layer";
-    rows.push(row(
-        per_layer,
-        vec!["Each layer".to_owned(), count(per_layer), String::new(), q.display(per_layer)],
-        false,
-    ));
-    let tied = q.plan.model.tied_embeddings;
-    let notes = if tied {
-        vec!["Embeddings are tied: the output to the vocabulary is the token embedding.".to_owned()]
-    } else {
-        Vec::new()
-    };
-    section("Parameters", &["Component", "parameters", "share", "formula"], 1, rows, notes)
-}
-
-fn weights(q: &Quantities<'_>) -> Section {
-    let rows = [
-        ("fp32", "4 bytes", "memory.weights_only.fp32"),
-        ("fp16, bf16", "2 bytes", "memory.weights_only.bf16"),
-        ("int8", "1 byte", "memory.weights_only.int8"),
-        ("int4", "½ byte", "memory.weights_only.int4"),
-    ];
-    let (other, name) = match q.plan.convention.bytes {
-        BytesConvention::Decimal => (BytePrefix::Binary, "binary"),
-        BytesConvention::Binary => (BytePrefix::Decimal, "decimal"),
-    };
-    let rows = rows
-        .iter()
-        .map(|(label, each, path)| {
-            let again =
-                q.number(path).map(|bytes| format::quantity(Number::Real(bytes), Unit::BYTES, 4, other));
-            row(
-                path,
-                vec![(*label).to_owned(), (*each).to_owned(), q.display(path), again.unwrap_or_default()],
-                false,
-            )
-        })
-        .collect();
-    section("Weights in memory", &["Precision", "each", "memory", name], 0, rows, Vec::new())
-}
-
-fn forward(q: &Quantities<'_>) -> Section {
-    let rows = [
-        ("Q, K, V projections", "flops.forward.qkv"),
-        ("Scores QKᵀ", "flops.forward.scores"),
-        ("Weighted sum of V", "flops.forward.weighted_sum"),
-        ("Attention output", "flops.forward.output_projection"),
-        ("FFN up", "flops.forward.ffn_up"),
-        ("FFN gate", "flops.forward.ffn_gate"),
-        ("FFN down", "flops.forward.ffn_down"),
-        ("Logits", "flops.forward.logits"),
-        ("Forward", "flops.forward"),
-    ];
-    let mut rows: Vec<Row> = rows
-        .iter()
-        .filter(|(_, path)| q.get(path).is_some())
-        .map(|(label, path)| {
-            let total = *path == "flops.forward";
-            let symbols = if total { String::new() } else { symbols(q, path) };
-            row(
-                path,
-                vec![(*label).to_owned(), q.display(path), share(q, path, "flops.forward"), symbols],
-                total,
-            )
-        })
-        .collect();
-    for (label, path, words) in [
-        ("Each layer", "flops.forward.per_layer", "logits left out"),
-        ("Backward", "flops.backward", "2 × forward"),
-        ("Training", "flops.training", "forward + backward = 3 × forward"),
-    ] {
-        rows.push(row(path, vec![label.to_owned(), q.display(path), String::new(), words.to_owned()], false));
-    }
-    let title = format!("One sequence of T = {}", q.display("flops.sequence"));
-    section(&title, &["Component", "FLOP", "share", "formula"], 1, rows, Vec::new())
-}
-
-fn per_token(q: &Quantities<'_>) -> Section {
-    let rows = [
-        ("Forward, also inference", "flops.forward_per_token", "flops.rule_of_thumb.forward", "2N"),
-        ("Backward", "flops.backward_per_token", "", ""),
-        ("Training", "flops.training_per_token", "flops.rule_of_thumb.training", "6N"),
-    ];
-    let rows = rows
-        .iter()
-        .map(|(label, path, rule, words)| {
-            let beside =
-                if rule.is_empty() { String::new() } else { format!("{words} = {}", q.display(rule)) };
-            row(path, vec![(*label).to_owned(), q.display(path), beside], false)
-        })
-        .collect();
-    section("Each token", &["Pass", "FLOP", "rule of thumb"], 0, rows, Vec::new())
 }
 
 fn memory(q: &Quantities<'_>) -> Section {
@@ -306,10 +193,15 @@ fn where_rules_fail(q: &Quantities<'_>) -> Vec<String> {
             q.display("flops.attention_share"),
         ));
     }
-    notes.push(format!(
-        "2N counts all of N as matrix products: embeddings, positions and output are {} of N.",
-        q.display("model.params.embedding_share"),
-    ));
+    let share = q.display("model.params.embedding_share");
+    notes.push(match q.get("model.params.active_experts") {
+        None => format!(
+            "2N counts all of N as matrix products: embeddings, positions and output are {share} of N."
+        ),
+        Some(_) => {
+            "N is what one token passes here: the experts that it is routed to, not all of them.".to_owned()
+        }
+    });
     if let Some(ratio) = q.number("memory.training_to_inference") {
         notes.push(format!(
             "Training holds {} times the memory of 16-bit inference; 8 with Adam in mixed precision.",
@@ -338,8 +230,9 @@ fn symbols(q: &Quantities<'_>, path: &str) -> String {
     match q.get(path).map(|quantity| &quantity.derivation) {
         Some(Derivation::Formula { symbols, .. }) => {
             // A table has no room for "1·": it says nothing.
-            symbols.strip_prefix("1·").unwrap_or(symbols).to_owned()
+            symbols.strip_prefix("1·").unwrap_or(symbols).replace(" + 1·", " + ")
         }
+        Some(Derivation::Procedure { name, .. }) => name.clone(),
         _ => String::new(),
     }
 }

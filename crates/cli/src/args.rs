@@ -50,6 +50,18 @@ Exit codes:
   1  the plan is at fault, or has no such quantity
   2  wrong usage, an unknown code, or a file that cannot be read";
 
+const IMPORT_EXAMPLES: &str = "\
+Examples:
+  llmplan import config.json
+  llmplan import config.json -o model.llm --name mine
+  llmplan import config.json --as llama
+  llmplan import - < config.json | llmplan check -
+
+Exit codes:
+  0  imported
+  1  the configuration is at fault, or the language has no words for its model
+  2  wrong usage, or a file that cannot be read or written";
+
 const DOCS_EXAMPLES: &str = "\
 Topics:
   a block (`training`), an attribute or quantity (`training.mfu`), `units`
@@ -93,6 +105,7 @@ pub(crate) enum Command {
     Check(CheckArgs),
     Fmt(FmtArgs),
     Explain(ExplainArgs),
+    Import(ImportArgs),
     Docs(DocsArgs),
     Catalog(CatalogArgs),
 }
@@ -166,6 +179,30 @@ pub(crate) struct ExplainArgs {
     /// How to print the derivation
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = TreeFormat::Text)]
     pub(crate) format: TreeFormat,
+}
+
+/// Make a model from a Hugging Face `config.json`.
+///
+/// The model is printed in its canonical layout. Comments above it say which fields were read, which were left out and so
+/// have the default of their model type, and which mean nothing here.
+#[derive(Args, Debug)]
+#[command(after_help = IMPORT_EXAMPLES)]
+pub(crate) struct ImportArgs {
+    /// The configuration, or - for standard input
+    #[arg(value_name = "CONFIG")]
+    pub(crate) file: String,
+
+    /// Read it as this model type, whatever it says it is
+    #[arg(long = "as", value_name = "TYPE")]
+    pub(crate) kind: Option<String>,
+
+    /// What to call the model; as the configuration or its file is called if left out
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
+    /// Write the model to a file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<String>,
 }
 
 /// Print the language reference.

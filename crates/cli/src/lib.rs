@@ -5,6 +5,7 @@ mod args;
 mod commands;
 mod examine;
 mod exit;
+mod import;
 mod inputs;
 mod load;
 mod output;
@@ -52,6 +53,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, console: Console<'_>) -> Ex
                 Command::Check(args) => commands::check::run(&args, stdin, &mut output),
                 Command::Fmt(args) => commands::fmt::run(&args, stdin, &mut output),
                 Command::Explain(args) => commands::explain::run(&args, stdin, &mut output),
+                Command::Import(args) => commands::import::run(&args, stdin, &mut output),
                 Command::Docs(args) => commands::docs::run(&args, &mut output),
                 Command::Catalog(args) => commands::catalog::run(&args, &mut output),
             }

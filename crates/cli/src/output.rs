@@ -77,6 +77,12 @@ impl<'c> Output<'c> {
         self.talk(&format!("{} {}\n", paint.bad("error:"), paint.strong(&crate::render::clean(text))));
     }
 
+    /// One line of what to do about the trouble above it.
+    pub(crate) fn advice(&mut self, text: &str) {
+        let paint = self.stderr_paint();
+        self.talk(&format!("  = {} {}\n", paint.strong("help:"), crate::render::clean(text)));
+    }
+
     /// Flushes, and makes the exit code worse where writing failed for another reason than a closed pipe.
     pub(crate) fn finish(mut self, exit: Exit) -> Exit {
         let failure = self.failure.take().or_else(|| self.stdout.flush().err());

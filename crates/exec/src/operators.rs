@@ -1,235 +1,134 @@
-//! The operators, as loops. Values are rows of tokens; each returns `None` where shapes do not fit.
+//! The operators, as loops. Values are rows of tokens; each operator returns `None` where shapes do not fit.
 
-use llmplan_spec::plan::FfnKind;
+mod attention;
+mod experts;
+mod linear;
+mod pointwise;
+mod recurrent;
+#[cfg(test)]
+mod tests;
 
-/// The heads of an attention: each key head serves as many query heads as there are for it.
-#[derive(Clone, Copy)]
-pub(crate) struct Heads {
-    /// Query heads.
-    pub(crate) queries: usize,
-    /// Key and value heads.
-    pub(crate) keys: usize,
-    /// Width of one.
-    pub(crate) width: usize,
+pub(crate) use linear::{product, rows_of, transposed};
+pub(crate) use pointwise::{loss, sinusoids};
+
+use llmplan_analysis::graph::Kind;
+
+use crate::sight::Sight;
+use crate::weights::Weights;
+
+/// What an operator reads.
+pub(crate) struct Reads<'a> {
+    /// The sequence.
+    pub(crate) sight: &'a Sight,
+    /// Its inputs: T rows each.
+    pub(crate) inputs: Vec<&'a [f32]>,
+    /// Its tensors.
+    pub(crate) weights: &'a Weights,
+    /// Values per token that it must write.
+    pub(crate) output: usize,
 }
 
-impl Heads {
-    /// Where the values of a token's query head and of the key head it reads begin.
-    fn offsets(self, head: usize, query: usize, key: usize) -> (usize, usize) {
-        let shared = head * self.keys / self.queries;
-        ((query * self.queries + head) * self.width, (key * self.keys + shared) * self.width)
+impl<'a> Reads<'a> {
+    /// T: tokens.
+    pub(crate) fn tokens(&self) -> usize {
+        self.sight.tokens()
     }
 
-    /// How many keys a query meets.
-    fn keys_of(query: usize, length: usize, all: bool) -> usize {
-        if all { length } else { query + 1 }
+    /// An input of T rows of `width` values.
+    pub(crate) fn input(&self, at: usize, width: usize) -> Option<&'a [f32]> {
+        let length = self.tokens().checked_mul(width).filter(|length| *length > 0)?;
+        self.inputs.get(at).copied().filter(|values| values.len() == length)
     }
-}
 
-/// Rows of a table.
-pub(crate) fn gather(table: &[f32], rows: &[usize], width: usize) -> Option<Vec<f32>> {
-    let mut values = Vec::with_capacity(rows.len() * width);
-    for row in rows {
-        values.extend_from_slice(table.get(row * width..(row + 1) * width)?);
-    }
-    Some(values)
-}
-
-/// Adds one to the other, value by value.
-pub(crate) fn add(values: &mut [f32], other: &[f32]) -> Option<()> {
-    if values.len() != other.len() {
-        return None;
-    }
-    values.iter_mut().zip(other).for_each(|(value, other)| *value += other);
-    Some(())
-}
-
-/// LayerNorm (Ba 2016), or RMSNorm (Zhang 2019) where it is not centred.
-pub(crate) fn norm(
-    input: &[f32],
-    weight: &[f32],
-    bias: Option<&Vec<f32>>,
-    width: usize,
-    centred: bool,
-) -> Option<Vec<f32>> {
-    if weight.len() != width
-        || bias.is_some_and(|bias| bias.len() != width)
-        || !input.len().is_multiple_of(width)
-    {
-        return None;
-    }
-    let mut output = Vec::with_capacity(input.len());
-    for row in input.chunks_exact(width) {
-        let mean = if centred { row.iter().sum::<f32>() / width as f32 } else { 0.0 };
-        let variance = row.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / width as f32;
-        let scale = 1.0 / (variance + 1e-5).sqrt();
-        let shifts = bias.into_iter().flatten().chain(std::iter::repeat(&0.0));
-        output.extend(
-            row.iter()
-                .zip(weight)
-                .zip(shifts)
-                .map(|((value, weight), shift)| (value - mean) * scale * weight + shift),
-        );
-    }
-    Some(output)
-}
-
-/// `inner` values → `outer` values for each row. The weight has `inner` rows.
-pub(crate) fn matmul(
-    input: &[f32],
-    weight: &[f32],
-    bias: Option<&Vec<f32>>,
-    (inner, outer): (usize, usize),
-    done: &mut u128,
-) -> Option<Vec<f32>> {
-    let unlike = bias.is_some_and(|bias| bias.len() != outer);
-    if weight.len() != inner * outer || unlike || input.is_empty() || !input.len().is_multiple_of(inner) {
-        return None;
-    }
-    let mut output = Vec::with_capacity(input.len() / inner * outer);
-    for row in input.chunks_exact(inner) {
-        for column in 0..outer {
-            let mut sum = 0.0;
-            for (at, value) in row.iter().enumerate() {
-                sum += value * weight[at * outer + column];
-                *done += 1;
-            }
-            output.push(sum + bias.map_or(Some(0.0), |bias| bias.get(column).copied())?);
-        }
-    }
-    Some(output)
-}
-
-/// Rotates pairs of values within each head by an angle that grows with the position (Su 2021).
-pub(crate) fn rotate(values: &mut [f32], width: usize, head: usize) -> Option<()> {
-    if !values.len().is_multiple_of(width) || !width.is_multiple_of(head) {
-        return None;
-    }
-    for (position, row) in values.chunks_exact_mut(width).enumerate() {
-        for head in row.chunks_exact_mut(head) {
-            let size = head.len() as f32;
-            for (pair, values) in head.chunks_exact_mut(2).enumerate() {
-                let angle = position as f32 * 10_000_f32.powf(-2.0 * pair as f32 / size);
-                if let [first, second] = values {
-                    (*first, *second) = (
-                        *first * angle.cos() - *second * angle.sin(),
-                        *first * angle.sin() + *second * angle.cos(),
-                    );
-                }
-            }
-        }
-    }
-    Some(())
-}
-
-/// QKᵀ over the root of the head's width: for each head and query a row of scores, the future masked.
-pub(crate) fn scores(
-    q: &[f32],
-    k: &[f32],
-    heads: Heads,
-    (length, all, alibi): (usize, bool, bool),
-    done: &mut u128,
-) -> Option<Vec<f32>> {
-    fits(q, heads.queries, heads, length)?;
-    fits(k, heads.keys, heads, length)?;
-    let mut scores = vec![f32::NEG_INFINITY; heads.queries * length * length];
-    let mut rows = scores.chunks_exact_mut(length);
-    for head in 0..heads.queries {
-        // The slope of a head's linear bias (Press 2021, section 3).
-        let slope = if alibi { (-8.0 * (head + 1) as f32 / heads.queries as f32).exp2() } else { 0.0 };
-        for query in 0..length {
-            let row = rows.next()?;
-            for (key, score) in row.iter_mut().enumerate().take(Heads::keys_of(query, length, all)) {
-                let (from, to) = heads.offsets(head, query, key);
-                let mut sum = 0.0;
-                for at in 0..heads.width {
-                    sum += q[from + at] * k[to + at];
-                    *done += 1;
-                }
-                if key <= query {
-                    *score = sum / (heads.width as f32).sqrt() - slope * (query - key) as f32;
-                }
-            }
-        }
-    }
-    Some(scores)
-}
-
-/// Turns each row of scores into weights that sum to one; masked ones become zero.
-pub(crate) fn softmax(scores: &mut [f32], length: usize) {
-    for row in scores.chunks_exact_mut(length) {
-        let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        row.iter_mut().for_each(|score| *score = (*score - largest).exp());
-        let sum: f32 = row.iter().sum();
-        row.iter_mut().for_each(|score| *score /= sum);
+    /// An input with its width, whatever that is.
+    fn any_input(&self, at: usize) -> Option<(&'a [f32], usize)> {
+        let values = self.inputs.get(at).copied()?;
+        let width = values.len() / self.tokens();
+        Some((self.input(at, width)?, width))
     }
 }
 
-/// For each query the values of the keys it meets, weighted.
-pub(crate) fn weighted_sum(
-    weights: &[f32],
-    v: &[f32],
-    heads: Heads,
-    (length, all): (usize, bool),
-    done: &mut u128,
-) -> Option<Vec<f32>> {
-    fits(v, heads.keys, heads, length)?;
-    let mut output = vec![0.0; length * heads.queries * heads.width];
-    let mut rows = weights.chunks_exact(length);
-    for head in 0..heads.queries {
-        for query in 0..length {
-            let row = rows.next()?;
-            for (key, weight) in row.iter().enumerate().take(Heads::keys_of(query, length, all)) {
-                let (to, from) = heads.offsets(head, query, key);
-                for at in 0..heads.width {
-                    output[to + at] += weight * v[from + at];
-                    *done += 1;
-                }
-            }
-        }
+/// The multiply-adds that were done.
+#[derive(Default)]
+pub(crate) struct Tally(u64);
+
+impl Tally {
+    /// Adds a product to a sum, and counts it.
+    fn multiply_add(&mut self, sum: &mut f32, one: f32, other: f32) {
+        *sum += one * other;
+        self.0 += 1;
     }
-    Some(output)
+
+    /// The products of two vectors, added up.
+    fn dot(&mut self, one: &[f32], other: &[f32]) -> f32 {
+        let mut sum = 0.0;
+        one.iter().zip(other).for_each(|(one, other)| self.multiply_add(&mut sum, *one, *other));
+        sum
+    }
+
+    /// How many there were.
+    pub(crate) fn done(&self) -> u128 {
+        u128::from(self.0)
+    }
 }
 
-/// The non-linearity of a feed-forward network; with a gate it is the gate's, times the other half (Shazeer 2020).
-pub(crate) fn activate(up: &mut [f32], gate: &[f32], kind: FfnKind) -> Option<()> {
-    if kind.gated() && up.len() != gate.len() {
-        return None;
-    }
+/// Runs an operator that needs nothing but its inputs and weights.
+pub(crate) fn apply(kind: Kind, reads: &Reads<'_>, tally: &mut Tally) -> Option<Vec<f32>> {
     match kind {
-        FfnKind::Relu => up.iter_mut().for_each(|value| *value = value.max(0.0)),
-        FfnKind::Gelu => up.iter_mut().for_each(|value| *value = gelu(*value)),
-        FfnKind::Geglu => up.iter_mut().zip(gate).for_each(|(value, gate)| *value *= gelu(*gate)),
-        FfnKind::Swiglu => {
-            up.iter_mut().zip(gate).for_each(|(value, gate)| *value *= gate / (1.0 + (-gate).exp()))
+        Kind::AddPosition { width } => linear::add_position(reads, width),
+        Kind::MatMul { inner, outer } => linear::matmul(reads, inner, outer, tally),
+        Kind::HeadMatMul { heads, inner, outer, kept, transposed } => {
+            linear::head_matmul(reads, linear::HeadShape { heads, inner, outer, kept, transposed }, tally)
         }
+        Kind::Join { heads } => linear::join(reads, heads),
+        Kind::Norm { width, centred } => pointwise::norm(reads, width, centred),
+        Kind::Activation { kind, width } => pointwise::activation(reads, kind, width),
+        Kind::Gate { width, silu } => pointwise::gate(reads, width, silu),
+        Kind::Add { width } => pointwise::add(reads, width),
+        Kind::Rotate { head_dim, rope_dim, offset } => attention::rotate(reads, head_dim, rope_dim, offset),
+        Kind::Scores { heads, kv_heads, head_dim, scale, reach, alibi, relative } => {
+            let heads = attention::Heads::of(heads, kv_heads, head_dim)?;
+            attention::scores(reads, heads, attention::Scoring { scale, reach, alibi, relative }, tally)
+        }
+        Kind::Softmax { heads } => attention::softmax(reads, heads),
+        Kind::WeightedSum { heads, kv_heads, head_dim, reach } => {
+            let heads = attention::Heads::of(heads, kv_heads, head_dim)?;
+            attention::weighted_sum(reads, heads, reach, tally)
+        }
+        Kind::Route { inner, experts, active } => experts::route(reads, inner, experts, active, tally),
+        Kind::ExpertMatMul { experts, active, inner, outer, fan_out } => {
+            experts::matmul(reads, experts::Shape { experts, active, inner, outer, fan_out }, tally)
+        }
+        Kind::Combine { active, width } => experts::combine(reads, active, width),
+        Kind::Convolve { channels, kernel } => recurrent::convolve(reads, channels, kernel, tally),
+        Kind::StateSpace { heads, head_dim, groups, state } => {
+            recurrent::state_space(reads, (heads, head_dim), (groups, state), tally)
+        }
+        Kind::DeltaRule { key_heads, value_heads, key_dim, value_dim } => {
+            recurrent::delta_rule(reads, (key_heads, key_dim), (value_heads, value_dim), tally)
+        }
+        // These read the tokens or the tables of others: the machine runs them.
+        Kind::Gather { .. } | Kind::Distances { .. } | Kind::Logits { .. } | Kind::Loss { .. } => None,
     }
-    Some(())
 }
 
-/// A table of `width` columns with rows and columns exchanged.
-pub(crate) fn transposed(table: &[f32], width: usize) -> Vec<f32> {
-    (0..width).flat_map(|column| table.iter().skip(column).step_by(width).copied()).collect()
+/// The product of sizes, none of them zero.
+pub(crate) fn size(factors: &[u64]) -> Option<usize> {
+    let product = factors.iter().try_fold(1_u64, |product, factor| product.checked_mul(*factor))?;
+    usize::try_from(product).ok().filter(|size| *size > 0)
 }
 
-/// Mean cross-entropy of each next token, in nats; the last one's next is the first.
-pub(crate) fn loss(logits: &[f32], tokens: &[usize], vocab: usize) -> Option<f32> {
-    let mut total = 0.0;
-    for (at, row) in logits.chunks_exact(vocab).enumerate() {
-        let next = tokens[(at + 1) % tokens.len()];
-        let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let sum: f32 = row.iter().map(|logit| (logit - largest).exp()).sum();
-        total += sum.ln() + largest - row.get(next)?;
-    }
-    Some(total / tokens.len() as f32)
+/// log(1 + eˣ): a smooth step up.
+fn softplus(value: f32) -> f32 {
+    if value > 20.0 { value } else { value.exp().ln_1p() }
 }
 
-/// The approximation by tanh that GPT-2 uses (Hendrycks 2016).
-fn gelu(value: f32) -> f32 {
-    0.5 * value * (1.0 + (0.797_884_6 * (value + 0.044_715 * value.powi(3))).tanh())
+/// The logistic function.
+fn sigmoid(value: f32) -> f32 {
+    1.0 / (1.0 + (-value).exp())
 }
 
-fn fits(values: &[f32], count: usize, heads: Heads, length: usize) -> Option<()> {
-    let whole = heads.keys > 0 && heads.queries.is_multiple_of(heads.keys);
-    (whole && length > 0 && values.len() == length * count * heads.width).then_some(())
+/// x · σ(x) (Hendrycks 2016).
+fn silu(value: f32) -> f32 {
+    value * sigmoid(value)
 }

@@ -75,7 +75,15 @@ fn values(ty: &Type, typed: &str) -> Vec<Completion> {
     match ty {
         Type::Choice(words) => fitting(words.iter().copied(), typed),
         Type::Flag => fitting([("true", ""), ("false", "")], typed),
-        Type::CountOrAuto => fitting([("auto", "what is left")], typed),
+        Type::CountOr(_, word) => fitting([(*word, "")], typed),
+        Type::Layers => fitting(
+            [
+                ("every", "each n-th layer: `every 6`, `every 8 from 4`"),
+                ("first", "the first n layers"),
+                ("last", "the last n layers"),
+            ],
+            typed,
+        ),
         Type::Reference(kind) => fitting(catalog::names(kind).map(|name| (name, "from the catalog")), typed),
         _ => Vec::new(),
     }
@@ -97,9 +105,9 @@ mod tests {
     #[test]
     fn completes_blocks_attributes_and_values() {
         assert!(words("mo").contains(&"model".to_owned()));
-        assert_eq!(words("model m {\n  lay"), ["layers"]);
-        assert_eq!(words("model m {\n  attention {\n    kv"), ["kv_heads"]);
-        assert_eq!(words("model m {\n  ffn {\n    kind = s"), ["swiglu"]);
+        assert_eq!(words("model m {\n  lay"), ["layers", "layer"]);
+        assert_eq!(words("model m {\n  attention {\n    kv_h"), ["kv_heads"]);
+        assert_eq!(words("model m {\n  ffn {\n    kind = sw"), ["swiglu"]);
         assert_eq!(words("model m {\n} # done {\nhard"), ["hardware"]);
         assert!(words("nonsense {\n  ").is_empty());
     }

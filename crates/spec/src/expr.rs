@@ -48,8 +48,32 @@ pub enum Op {
     Range(bool),
     /// `keep X`: what a stage of a data pipeline lets through.
     Keep,
+    /// `every X`, `first X`, `last X`: some of a model's layers; with `true`, `every X from Y`.
+    Pick(Pick, bool),
     /// Stands where a literal could not be read; it has been reported.
     Invalid,
+}
+
+/// Which layers are picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// Each n-th, the n-th first, or those in steps of n from one on.
+    Every,
+    /// The first n.
+    First,
+    /// The last n.
+    Last,
+}
+
+impl Pick {
+    /// Its spelling.
+    pub fn word(self) -> &'static str {
+        match self {
+            Pick::Every => "every",
+            Pick::First => "first",
+            Pick::Last => "last",
+        }
+    }
 }
 
 /// An arithmetic operator.

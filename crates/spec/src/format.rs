@@ -158,6 +158,9 @@ fn end_of(item: &Item) -> usize {
     item.comment.unwrap_or(item.span).end as usize
 }
 
+/// Words of the language that a value follows.
+const WORDS: [&str; 6] = ["keep", "step", "every", "first", "last", "from"];
+
 #[derive(Clone, Copy)]
 struct Token<'t> {
     kind: TokenKind,
@@ -171,7 +174,7 @@ impl Token<'_> {
     fn wants_operand(self) -> bool {
         match self.kind {
             TokenKind::Symbol => !matches!(self.text, ")" | "]"),
-            TokenKind::Name => matches!(self.text, "keep" | "step"),
+            TokenKind::Name => WORDS.contains(&self.text),
             _ => false,
         }
     }
@@ -196,7 +199,7 @@ fn gap(before: Token<'_>, token: Token<'_>) -> &'static str {
         _ if token.kind == TokenKind::Comment => "  ",
         (_, "," | ")" | "]" | ":" | ".." | "^") | ("(" | "[" | ".." | "^", _) => "",
         _ if before.unary => "",
-        (_, "(") if before.kind == TokenKind::Name && !matches!(before.text, "keep" | "step") => "",
+        (_, "(") if before.kind == TokenKind::Name && !WORDS.contains(&before.text) => "",
         // The reason of a requirement stands apart; a path behind `import` does not.
         _ if token.kind == TokenKind::Text && after_value && before.text != "import" => "  ",
         _ => " ",

@@ -14,10 +14,20 @@ pub const MAX_STATEMENT_BYTES: usize = 65_536;
 pub const MAX_STATEMENTS: usize = 100_000;
 /// The most operands and operators in all expressions of a file.
 pub const MAX_NODES: usize = 500_000;
+/// The most layers of a model whose layers differ from each other.
+pub const MAX_UNLIKE_LAYERS: u64 = 4_096;
+/// The most kinds of layers that the `layer` blocks of a model may make together.
+pub const MAX_LAYER_KINDS: usize = 256;
+/// The longest name of a `layer` block, in bytes: a kind of layer is named after all that make it.
+pub const MAX_LAYER_NAME: usize = 64;
+/// The most `layer` blocks of a model.
+pub const MAX_LAYER_BLOCKS: usize = 256;
 /// The most values of one list or range.
 pub const MAX_LIST: usize = 1_000;
 /// The most combinations of a plan's lists.
 pub const MAX_VARIANTS: usize = 1_000;
+/// The most names that refer to names.
+pub const MAX_NAMES: usize = 128;
 /// The most files that one plan may import, directly or not.
 pub const MAX_IMPORTS: usize = 256;
 /// The most mistakes that one file is told; the rest is counted.

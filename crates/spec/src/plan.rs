@@ -1,6 +1,10 @@
 //! The typed plan: what `analysis` sees. Shapes are plain integers in the field's names; where each value came from
 //! is kept beside them, by path, in [`Plan::settings`].
 
+mod model;
+
+pub use model::*;
+
 use crate::expr::Expr;
 use crate::source::Span;
 use crate::units::{Date, Quantity};
@@ -67,112 +71,6 @@ pub enum Origin {
     Declared(Span),
     /// Left out; the reason says what the default rests on.
     Default(&'static str),
-}
-
-/// The shape of a decoder-only Transformer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Model {
-    /// The block's name.
-    pub name: String,
-    /// L: number of layers.
-    pub layers: u64,
-    /// d: width of the residual stream.
-    pub d_model: u64,
-    /// V: rows of the embedding, padding included.
-    pub vocab: u64,
-    /// Longest sequence the model is made for, in tokens. Learned positions have this many rows.
-    pub context: Option<u64>,
-    /// Whether the output projection is the embedding itself.
-    pub tied_embeddings: bool,
-    /// Whether the output projection has a bias of V values.
-    pub output_bias: bool,
-    /// The attention of each layer.
-    pub attention: Attention,
-    /// The feed-forward network of each layer.
-    pub ffn: FeedForward,
-    /// The norms: two in each layer and one behind the last.
-    pub norm: Norm,
-}
-
-/// Multi-head or grouped-query attention.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attention {
-    /// a: query heads.
-    pub heads: u64,
-    /// k: key and value heads; equal to `heads` for multi-head attention.
-    pub kv_heads: u64,
-    /// h: width of one head.
-    pub head_dim: u64,
-    /// How positions reach the model.
-    pub position: Position,
-    /// Whether the Q, K and V projections have biases.
-    pub qkv_bias: bool,
-    /// Whether the output projection has a bias.
-    pub output_bias: bool,
-}
-
-/// How positions reach the model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Position {
-    /// A table of `context` × `d_model` learned vectors.
-    Learned,
-    /// Rotary: no parameters.
-    Rope,
-    /// Linear biases on the scores: no parameters.
-    Alibi,
-    /// None at all.
-    None,
-}
-
-/// The feed-forward network.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FeedForward {
-    /// Its non-linearity, and whether it is gated.
-    pub kind: FfnKind,
-    /// f: its inner width.
-    pub d_ff: u64,
-    /// Whether its projections have biases.
-    pub bias: bool,
-}
-
-/// The non-linearity of a feed-forward network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FfnKind {
-    /// Two projections with GELU between.
-    Gelu,
-    /// Two projections with ReLU between.
-    Relu,
-    /// Three projections: SiLU(gate) × up (Shazeer 2020).
-    Swiglu,
-    /// Three projections: GELU(gate) × up (Shazeer 2020).
-    Geglu,
-}
-
-impl FfnKind {
-    /// Whether there is a third, gating projection.
-    pub fn gated(self) -> bool {
-        matches!(self, FfnKind::Swiglu | FfnKind::Geglu)
-    }
-}
-
-/// The norms of a model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Norm {
-    /// Which one.
-    pub kind: NormKind,
-    /// Whether it has a bias; only LayerNorm can.
-    pub bias: bool,
-}
-
-/// Which norm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NormKind {
-    /// Mean and variance, d weights.
-    LayerNorm,
-    /// Root mean square, d weights.
-    RmsNorm,
-    /// None: no parameters, no operator.
-    None,
 }
 
 /// What the run consumes.
@@ -303,6 +201,8 @@ pub struct Training {
     pub optimizer_block: u64,
     /// T: tokens in one training sequence.
     pub sequence: Option<u64>,
+    /// The documents packed into one sequence, where attention ends at its document; `None` where a sequence is one text.
+    pub documents: Option<Documents>,
     /// Tokens or sequences that one step consumes.
     pub global_batch: Option<Batch>,
     /// Sequences that one device processes at a time.
@@ -311,6 +211,15 @@ pub struct Training {
     pub mfu: Option<f64>,
     /// Degrees of parallelism.
     pub parallelism: Parallelism,
+}
+
+/// Documents that fill a sequence one after another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Documents {
+    /// All of so many tokens; what is left over is a shorter one.
+    Alike(u64),
+    /// Of these lengths, which sum to T.
+    Listed(Vec<u64>),
 }
 
 /// The size of one step.

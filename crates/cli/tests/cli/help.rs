@@ -12,6 +12,7 @@ fn every_command_has_help() {
         &["check"],
         &["fmt"],
         &["explain"],
+        &["import"],
         &["docs"],
         &["catalog"],
         &["catalog", "list"],

@@ -8,5 +8,6 @@ mod docs;
 mod explain;
 mod fmt;
 mod help;
+mod import;
 mod streams;
 mod support;

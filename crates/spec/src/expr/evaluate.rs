@@ -1,6 +1,6 @@
 //! Evaluation: numbers and units together, so that a mistake of dimension is found even where a number is not known.
 
-use super::{Binary, Expr, Function, Op};
+use super::{Binary, Expr, Function, Op, Pick};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::limits::MAX_LIST;
 use crate::source::Span;
@@ -28,6 +28,8 @@ pub enum Value {
     List(Vec<Value>),
     /// `keep X`.
     Kept(Option<Number>),
+    /// `every X from Y`, `first X`, `last X`: which, how many, and from where.
+    Picked(Pick, Option<Number>, Option<Number>),
 }
 
 impl Value {
@@ -45,6 +47,7 @@ impl Value {
             Value::Date(_) => "a date".to_owned(),
             Value::List(_) => "a list".to_owned(),
             Value::Kept(_) => "a stage".to_owned(),
+            Value::Picked(..) => "a choice of layers".to_owned(),
         }
     }
 }
@@ -106,6 +109,17 @@ pub fn evaluate(expr: &Expr, environment: &mut dyn Environment) -> Result<Value,
             Op::Range(stepped) => {
                 let bounds = pop_quantities(&mut stack, if *stepped { 3 } else { 2 })?;
                 range(&bounds, node.span)?
+            }
+            Op::Pick(which, from) => {
+                let numbers = pop_quantities(&mut stack, 1 + u32::from(*from))?;
+                if let Some(other) = numbers.iter().find(|number| number.unit != Unit::NONE) {
+                    let title = "layers are counted by plain numbers";
+                    return Err(Diagnostic::error(Code::UnitMismatch, other.span, title)
+                        .label(format!("this is in {}", other.unit.words()))
+                        .into());
+                }
+                let number = |at: usize| numbers.get(at).and_then(|operand| operand.number);
+                Value::Picked(*which, number(0), number(1))
             }
             Op::Keep => {
                 let share = pop_quantity(&mut stack, "`keep` needs a share, such as `keep 50%`")?;

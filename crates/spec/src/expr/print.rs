@@ -61,6 +61,12 @@ pub fn print(expr: &Expr, substitution: Substitution<'_>) -> String {
                 let step = step.map(|(step, _)| format!(" step {step}")).unwrap_or_default();
                 (format!("{start}..{end}{step}"), 0)
             }
+            Op::Pick(which, from) => {
+                let from = if *from { stack.pop() } else { None };
+                let count = wrapped(stack.pop(), 0);
+                let from = from.map(|(from, _)| format!(" from {from}")).unwrap_or_default();
+                (format!("{} {count}{from}", which.word()), 0)
+            }
             Op::Keep => (format!("keep {}", wrapped(stack.pop(), 0)), 0),
         };
         stack.push(item);
@@ -102,8 +108,21 @@ fn literal(quantity: Quantity, substitution: Substitution<'_>) -> (String, u8) {
 fn name(name: &str, substitution: Substitution<'_>) -> String {
     match substitution {
         Substitution::Names => name.to_owned(),
-        Substitution::Symbols => schema::symbol(name).unwrap_or(name).to_owned(),
+        Substitution::Symbols => symbol(name),
         Substitution::Values(value) => value(name).unwrap_or_else(|| name.to_owned()),
+    }
+}
+
+/// The field's symbol; of a kind of layer with its name behind: `a_full`.
+fn symbol(path: &str) -> String {
+    if let Some((kind, _)) = path.strip_prefix("flops.pairs.").and_then(|rest| rest.split_once('.')) {
+        return format!("pairs_{kind}");
+    }
+    let kind = path.strip_prefix("model.layer.").and_then(|rest| rest.split_once('.'));
+    match (kind, schema::symbol(path)) {
+        (Some((kind, "count")), _) => format!("L_{kind}"),
+        (Some((kind, _)), Some(symbol)) => format!("{symbol}_{kind}"),
+        (_, symbol) => symbol.unwrap_or(path).to_owned(),
     }
 }
 

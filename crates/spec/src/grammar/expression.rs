@@ -3,7 +3,7 @@
 use pest::iterators::Pair;
 
 use super::{Found, Rule, literal, mistakes, span_of};
-use crate::expr::{Binary, Expr, Function, Node, Op};
+use crate::expr::{Binary, Expr, Function, Node, Op, Pick};
 use crate::source::{FileId, Span};
 
 /// What an attribute is set to: a stage, an expression, or a range where `range` follows.
@@ -16,13 +16,13 @@ pub(super) fn value(
 ) -> Expr {
     let mut builder = Builder { file, base, found, nodes: Vec::new() };
     let whole = span_of(&value, file, base);
-    if value.as_rule() == Rule::keep {
-        if let Some(share) = value.into_inner().next() {
-            builder.row(share);
+    match value.as_rule() {
+        Rule::keep => {
+            value.into_inner().for_each(|share| builder.row(share));
+            builder.push(whole, Op::Keep);
         }
-        builder.push(whole, Op::Keep);
-    } else {
-        builder.row(value);
+        Rule::pick => builder.pick(value, whole),
+        _ => builder.row(value),
     }
     if let Some(range) = range {
         let whole = whole.to(span_of(&range, file, base));
@@ -96,6 +96,18 @@ impl Builder<'_> {
         while let Some(operator) = waiting.pop() {
             self.apply(operator, &mut spans);
         }
+    }
+
+    /// `every 8 from 4`
+    fn pick(&mut self, pick: Pair<'_, Rule>, whole: Span) {
+        let mut parts = pick.into_inner();
+        let which = match parts.next().map(|which| which.as_str()) {
+            Some("first") => Pick::First,
+            Some("last") => Pick::Last,
+            _ => Pick::Every,
+        };
+        let count = parts.map(|part| self.row(part)).count();
+        self.push(whole, Op::Pick(which, count > 1));
     }
 
     fn operand(&mut self, part: Pair<'_, Rule>, span: Span) {

@@ -238,7 +238,9 @@ fn foreign_habit(text: &str, line: &str, statement: Span, at: usize) -> Option<D
             .help(format!("write `let {name} = …`")),
         );
     }
-    if here == Some('{') && line[..at - statement.start as usize].trim_end().ends_with(['=', ':']) {
+    // In brackets a statement goes on behind its first line.
+    let before = line.get(..at.saturating_sub(statement.start as usize)).unwrap_or_default();
+    if here == Some('{') && before.trim_end().ends_with(['=', ':']) {
         return Some(
             Diagnostic::error(
                 Code::Syntax,
@@ -358,6 +360,8 @@ fn words(error: &Error<Rule>) -> Vec<String> {
             Rule::string if positives.len() == 1 => "a text in quotes",
             Rule::name | Rule::string if only_names => "a name",
             Rule::keep
+            | Rule::pick
+            | Rule::which
             | Rule::expression
             | Rule::bracketed
             | Rule::minus

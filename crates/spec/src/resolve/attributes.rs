@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::blocks::AttributeDef;
-use super::build::model;
+use super::model::model;
 use super::plans::Draft;
 use super::values::{Names, Paths, Typed, typed};
 use crate::diagnostic::{Code, Diagnostic};
@@ -16,7 +16,7 @@ use crate::units::{Number, Quantity, Unit};
 /// The values of a draft's attributes, computed when first asked for.
 pub(super) struct Values<'a> {
     pub(super) draft: &'a Draft,
-    params: &'a dyn Fn(&Model) -> Option<(u128, u128)>,
+    pub(super) params: &'a dyn Fn(&Model) -> Option<(u128, u128)>,
     known: BTreeMap<String, Option<Typed>>,
     pub(super) settings: Vec<Setting>,
     counted: Option<(u128, u128)>,
@@ -72,8 +72,15 @@ impl<'a> Values<'a> {
             return Ok(Ok(result));
         }
         let Some(attribute) = schema::declared(path) else { return Ok(Err(Missing)) };
+        if schema::optional_block(path).is_some_and(|block| !draft.declares(block)) {
+            return Ok(Err(Missing));
+        }
         let (text, why) = match &attribute.default {
-            Default::Required | Default::Absent(_) => return Ok(Err(Missing)),
+            Default::Required | Default::RequiredFor(..) | Default::Absent(_) => return Ok(Err(Missing)),
+            Default::IfBlock(block, with, without, why) => {
+                let declared = draft.declares(&format!("model.{block}"));
+                (if declared { *with } else { *without }, *why)
+            }
             Default::Value(text, why) => (*text, *why),
             Default::ByKind(rows) => {
                 let kind = path.rsplit_once('.').map(|(block, _)| format!("{block}.kind"));
@@ -182,7 +189,20 @@ impl<'a> Values<'a> {
             Typed::Text(text) => SettingValue::Text(text.clone()),
             Typed::Flag(flag) => SettingValue::Text(flag.to_string()),
             Typed::Date(date) => SettingValue::Text(date.to_string()),
-            Typed::Auto => SettingValue::Text("auto".to_owned()),
+            Typed::Instead(word) => SettingValue::Text((*word).to_owned()),
+            Typed::Factor(factor) => {
+                SettingValue::Quantity(Quantity { number: Number::Real(*factor), unit: Unit::NONE })
+            }
+            Typed::Layers(choice) => SettingValue::Text(super::layers::words(choice)),
+            Typed::Lengths(lengths) => match lengths.as_slice() {
+                [length] => {
+                    SettingValue::Quantity(Quantity { number: Number::Int(i128::from(*length)), unit })
+                }
+                lengths => {
+                    let lengths: Vec<String> = lengths.iter().map(u64::to_string).collect();
+                    SettingValue::Text(format!("[{}]", lengths.join(", ")))
+                }
+            },
             Typed::Unknown => return,
         };
         self.settings.push(Setting { path: path.to_owned(), value, origin });
@@ -245,12 +265,19 @@ impl Paths for Values<'_> {
                 quantity(Number::Int(i128::from(count)), Unit::TOKENS)
             }
             Some(Typed::Amount(number)) => quantity(number, unit),
+            Some(Typed::Factor(factor)) => quantity(Number::Real(factor), Unit::NONE),
+            Some(Typed::Instead(word)) => Value::Word(word.into()),
+            Some(Typed::Layers(choice)) => Value::Word(super::layers::words(&choice).into()),
+            Some(Typed::Lengths(lengths)) => match lengths.as_slice() {
+                [length] => quantity(Number::Int(i128::from(*length)), unit),
+                _ => Value::Word("a list".into()),
+            },
             Some(Typed::Share(share) | Typed::Keep(share)) => quantity(Number::Real(share), Unit::NONE),
             Some(Typed::Word(word)) => Value::Word(word.into()),
             Some(Typed::Text(text)) => Value::Text(text.into()),
             Some(Typed::Flag(flag)) => Value::Word(flag.to_string().into()),
             Some(Typed::Date(date)) => Value::Date(date),
-            Some(Typed::Auto | Typed::Unknown) | None => {
+            Some(Typed::Unknown) | None => {
                 if self.found.is_empty() {
                     let title = format!("`{path}` has no value in this plan");
                     return Err(Diagnostic::error(Code::MissingAttribute, span, title)

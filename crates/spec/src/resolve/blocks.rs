@@ -7,7 +7,7 @@ use super::files::{Files, LetDef, Lets};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::expr::Expr;
 use crate::limits;
-use crate::schema::{self, BLOCKS, BlockSchema, Naming, Type, suggest, suggest::Meant};
+use crate::schema::{self, BLOCKS, BlockSchema, Naming, Presence, Type, suggest, suggest::Meant};
 use crate::source::{Sources, Span};
 use crate::syntax::{Block, File, ItemKind};
 use crate::units::table;
@@ -20,8 +20,10 @@ pub(super) struct BlockDef {
     pub(super) extends: Option<(String, Span)>,
     pub(super) header: Span,
     pub(super) attributes: Vec<AttributeDef>,
-    /// Names of nested named blocks (data sources), in order.
-    pub(super) sources: Vec<(String, Span)>,
+    /// Names of nested named blocks, in order: the sources of data, the layers of a model.
+    pub(super) named: Vec<(String, Span)>,
+    /// Nested blocks that were written, empty ones too: `mamba2`, `layer.full.moe`.
+    pub(super) opened: Vec<String>,
     pub(super) lets: Lets,
     pub(super) conditions: Vec<ConditionDef>,
     /// Words of lines that could not be read or taken: what they name is not missing.
@@ -101,6 +103,7 @@ pub(super) static CONDITIONS: BlockSchema = BlockSchema {
     kind: "require",
     doc: "Conditions that the plan must meet (`require`) or should meet (`prefer`).",
     naming: Naming::Never,
+    presence: Presence::Always,
     attributes: &[],
     blocks: &[],
     aliases: &["assert", "requirements", "constraints", "policy"],
@@ -179,7 +182,8 @@ impl Collector<'_> {
             extends: named(block.extends),
             header: block.header,
             attributes: Vec::new(),
-            sources: Vec::new(),
+            named: Vec::new(),
+            opened: Vec::new(),
             lets: Lets::new(),
             conditions: Vec::new(),
             mentioned: Vec::new(),
@@ -326,6 +330,7 @@ impl Collector<'_> {
                 self.body(block, nested, &format!("{prefix}{kind}."), definition);
             }
             (Naming::Never, None) => {
+                definition.opened.push(format!("{prefix}{kind}"));
                 self.body(block, nested, &format!("{prefix}{kind}."), definition);
             }
             (_, None) => {
@@ -334,34 +339,52 @@ impl Collector<'_> {
                 self.diagnostics.push(Diagnostic::error(Code::MissingName, kind_span, title).help(help));
             }
             (_, Some((name, span))) => {
-                if self.source_name(&name, span, definition) {
-                    self.body(block, nested, &format!("{prefix}{name}."), definition);
-                    definition.sources.push((name, span));
+                if self.nested_name(&kind, &name, span, definition) {
+                    let path = match nested.naming {
+                        Naming::Keyed => format!("{prefix}{kind}.{name}."),
+                        _ => format!("{prefix}{name}."),
+                    };
+                    self.body(block, nested, &path, definition);
+                    definition.named.push((name, span));
                 }
             }
         }
     }
 
-    /// A source's name is a segment of paths: it must not be one already, nor stand twice.
-    fn source_name(&mut self, name: &str, span: Span, definition: &BlockDef) -> bool {
-        if let Some(first) = self.take(definition.header, &format!("source {name}"), span) {
-            let title = format!("there are two sources `{name}`");
+    /// The name of a nested block is a segment of paths: it must not be one already, nor stand twice.
+    fn nested_name(&mut self, kind: &str, name: &str, span: Span, definition: &BlockDef) -> bool {
+        if let Some(first) = self.take(definition.header, &format!("{kind} {name}"), span) {
+            let title = format!("there are two {kind}s `{name}`");
             self.diagnostics
                 .push(Diagnostic::error(Code::DuplicateBlock, span, title).also(first, "first here"));
             return false;
         }
-        let reserved = schema::path(&format!("data.{name}")).is_some();
+        if definition.named.len() >= limits::MAX_LAYER_BLOCKS && kind == "layer" {
+            let title = format!("more than {} `layer` blocks", limits::MAX_LAYER_BLOCKS);
+            self.diagnostics.push(Diagnostic::error(Code::OutOfRange, span, title));
+            return false;
+        }
+        let reserved = match kind {
+            "layer" => super::model::is_reserved(name),
+            _ => schema::path(&format!("data.{name}")).is_some(),
+        };
         let plain = name.starts_with(|c: char| c.is_ascii_lowercase())
-            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+            && name.len() <= limits::MAX_LAYER_NAME;
         if reserved || !plain {
-            let why = if reserved {
-                "is the name of an attribute or quantity of `data`"
-            } else {
-                "is no name of a source"
+            let (why, example) = match (reserved, kind) {
+                (true, "layer") => {
+                    ("is the name of the layers that no `layer` block picks", "full_attention")
+                }
+                (true, _) => ("is the name of an attribute or quantity of `data`", "web_crawl"),
+                (false, "layer") => ("is no name of a layer", "full_attention"),
+                (false, _) => ("is no name of a source", "web_crawl"),
             };
             self.diagnostics.push(
-                Diagnostic::error(Code::ReservedName, span, format!("`{name}` {why}"))
-                    .help("a source's name has lower-case letters, digits and `_`, as in `web_crawl`"),
+                Diagnostic::error(Code::ReservedName, span, format!("`{name}` {why}")).help(format!(
+                    "a {kind}'s name has at most {} lower-case letters, digits and `_`, as in `{example}`",
+                    limits::MAX_LAYER_NAME
+                )),
             );
             return false;
         }

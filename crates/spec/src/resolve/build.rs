@@ -4,14 +4,16 @@ mod device;
 
 use std::collections::BTreeMap;
 
-use super::attributes::{Values, nearest_divisors};
+use super::attributes::Values;
 use super::conditions::requirements;
 use super::files::Files;
+use super::model::model;
 use super::plans::Draft;
+use super::shapes;
 use super::values::{Names, Typed};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::plan::*;
-use crate::schema::{self, BlockSchema, Default, Naming};
+use crate::schema::{self, BlockSchema, Default, Naming, Presence};
 use crate::source::Sources;
 
 /// The typed plan of a draft; `None` where something is wrong, which is then among the diagnostics.
@@ -50,12 +52,16 @@ impl Builder<'_> {
             self.visit(schema, "convention".to_owned(), false);
         }
         let model = model(&mut self.values, &mut self.names);
+        shapes::norm(&mut self.values, &mut self.names);
+        if let Some(model) = &model {
+            shapes::modules(&mut self.values, model);
+        }
         let has = |kind: &str| draft.parts.contains_key(kind);
         let data = if has("data") { self.data() } else { None };
         let hardware = if has("hardware") { self.hardware() } else { None };
         let training = if has("training") { self.training() } else { None };
         let convention = self.convention();
-        self.shapes();
+        self.degrees();
         let complete = (!has("data") || data.is_some())
             && (!has("hardware") || hardware.is_some())
             && (!has("training") || training.is_some());
@@ -95,7 +101,12 @@ impl Builder<'_> {
         }
         for nested in schema.blocks {
             match nested.naming {
-                Naming::Never => self.visit(nested, format!("{prefix}.{}", nested.kind), false),
+                Naming::Never => {
+                    let path = format!("{prefix}.{}", nested.kind);
+                    if nested.presence == Presence::Always || self.values.draft.declares(&path) {
+                        self.visit(nested, path, false);
+                    }
+                }
                 _ if with_sources => {
                     for source in &self.values.draft.sources {
                         self.visit(nested, format!("{prefix}.{source}"), false);
@@ -111,11 +122,11 @@ impl Builder<'_> {
     }
 
     fn count(&mut self, path: &str) -> Option<u64> {
-        count(&mut self.values, &mut self.names, path)
+        self.values.count(&mut self.names, path)
     }
 
     fn word(&mut self, path: &str) -> Option<String> {
-        word(&mut self.values, &mut self.names, path)
+        self.values.word(&mut self.names, path)
     }
 
     fn amount(&mut self, path: &str) -> Option<f64> {
@@ -241,6 +252,15 @@ impl Builder<'_> {
             Some(Typed::Count(count)) => Some(count),
             _ => None,
         };
+        let sequence = self.count("training.sequence");
+        let documents = match self.get("training.documents") {
+            Some(Typed::Lengths(lengths)) => {
+                let total = sequence.or_else(|| self.count("model.context"));
+                shapes::documents(&mut self.values, &lengths, total);
+                Some(packed(&lengths))
+            }
+            _ => None,
+        };
         let global_batch = match self.get("training.global_batch") {
             Some(Typed::Batch(batch)) => Some(batch),
             _ => None,
@@ -257,7 +277,8 @@ impl Builder<'_> {
                 _ => Optimizer::Adamw,
             },
             optimizer_block: self.count("training.optimizer_block")?,
-            sequence: self.count("training.sequence"),
+            sequence,
+            documents,
             global_batch,
             micro_batch: self.count("training.micro_batch"),
             mfu: self.share("training.mfu"),
@@ -287,76 +308,6 @@ impl Builder<'_> {
             } else {
                 BytesConvention::Decimal
             },
-        }
-    }
-
-    /// Shapes that must agree.
-    fn shapes(&mut self) {
-        let draft = self.values.draft;
-        let place = |path: &str| {
-            let attribute = draft.attributes.get(path)?;
-            Some(attribute.value.span().unwrap_or(attribute.span))
-        };
-        let (heads, kv_heads) = (self.count("model.attention.heads"), self.count("model.attention.kv_heads"));
-        if let (Some(a), Some(k)) = (heads, kv_heads)
-            && a % k != 0
-        {
-            let span = place("model.attention.kv_heads").unwrap_or(draft.span);
-            let mut diagnostic = Diagnostic::error(
-                Code::InconsistentShape,
-                span,
-                format!("{k} key/value heads do not divide {a} heads"),
-            )
-            .label(format!("{a} / {k} is not whole"));
-            if let Some(heads) = place("model.attention.heads") {
-                diagnostic = diagnostic.also(heads, format!("{a} heads here"));
-            }
-            let near = nearest_divisors(a, k);
-            if !near.is_empty() {
-                diagnostic = diagnostic.help(format!("use {}", schema::suggest::one_of(&near)));
-            }
-            self.values.found.push(diagnostic);
-        }
-        if self.word("model.attention.position").as_deref() == Some("learned")
-            && self.count("model.context").is_none()
-        {
-            let span = place("model.attention.position").unwrap_or(draft.span);
-            self.values.found.push(
-                Diagnostic::error(Code::InconsistentShape, span, "learned positions need `context`")
-                    .label("a table with `context` rows")
-                    .help("add `context = …` to the model: the longest sequence, in tokens"),
-            );
-        }
-        if let (Some("learned"), Some(rows), Some(sequence)) = (
-            self.word("model.attention.position").as_deref(),
-            self.count("model.context"),
-            draft.parts.contains_key("training").then(|| self.count("training.sequence")).flatten(),
-        ) && sequence > rows
-        {
-            let span = place("training.sequence").unwrap_or(draft.span);
-            let mut diagnostic = Diagnostic::error(
-                Code::InconsistentShape,
-                span,
-                "the sequence is longer than the learned positions",
-            )
-            .label(format!("{sequence} tokens"));
-            if let Some(context) = place("model.context") {
-                diagnostic = diagnostic.also(context, format!("positions for {rows} tokens"));
-            }
-            self.values.found.push(
-                diagnostic.help(format!("train on at most {rows} tokens, or declare a longer `context`")),
-            );
-        }
-        self.degrees();
-        let bias = matches!(self.get("model.norm.bias"), Some(Typed::Flag(true)));
-        if bias && let Some(kind @ ("rmsnorm" | "none")) = self.word("model.norm.kind").as_deref() {
-            let span = place("model.norm.bias").unwrap_or(draft.span);
-            let mut diagnostic =
-                Diagnostic::error(Code::InconsistentShape, span, format!("`{kind}` has no bias"));
-            if let Some(kind) = place("model.norm.kind") {
-                diagnostic = diagnostic.also(kind, "the norm is chosen here");
-            }
-            self.values.found.push(diagnostic.help("leave `bias` out, or use `kind = layernorm`"));
         }
     }
 }
@@ -404,69 +355,14 @@ impl Builder<'_> {
     }
 }
 
-fn count(values: &mut Values<'_>, names: &mut Names<'_>, path: &str) -> Option<u64> {
-    match values.get(names, path) {
-        Some(Typed::Count(count)) => Some(count),
-        _ => None,
+/// The documents of one sequence.
+fn packed(lengths: &[u64]) -> Documents {
+    match lengths {
+        [length] => Documents::Alike(*length),
+        lengths => Documents::Listed(lengths.to_vec()),
     }
-}
-
-fn word(values: &mut Values<'_>, names: &mut Names<'_>, path: &str) -> Option<String> {
-    match values.get(names, path) {
-        Some(Typed::Word(word)) => Some(word),
-        _ => None,
-    }
-}
-
-fn flag(values: &mut Values<'_>, names: &mut Names<'_>, path: &str) -> bool {
-    matches!(values.get(names, path), Some(Typed::Flag(true)))
 }
 
 fn precision(word: &str) -> Option<Precision> {
     [Precision::Fp32, Precision::Fp16, Precision::Bf16].into_iter().find(|precision| precision.word() == word)
-}
-
-pub(super) fn model(values: &mut Values<'_>, names: &mut Names<'_>) -> Option<Model> {
-    let name =
-        values.draft.parts.get("model").cloned().flatten().unwrap_or_else(|| values.draft.name.clone());
-    Some(Model {
-        name,
-        layers: count(values, names, "model.layers")?,
-        d_model: count(values, names, "model.d_model")?,
-        vocab: count(values, names, "model.vocab")?,
-        context: count(values, names, "model.context"),
-        tied_embeddings: flag(values, names, "model.tied_embeddings"),
-        output_bias: flag(values, names, "model.output_bias"),
-        attention: Attention {
-            heads: count(values, names, "model.attention.heads")?,
-            kv_heads: count(values, names, "model.attention.kv_heads")?,
-            head_dim: count(values, names, "model.attention.head_dim")?,
-            position: match word(values, names, "model.attention.position")?.as_str() {
-                "learned" => Position::Learned,
-                "alibi" => Position::Alibi,
-                "none" => Position::None,
-                _ => Position::Rope,
-            },
-            qkv_bias: flag(values, names, "model.attention.qkv_bias"),
-            output_bias: flag(values, names, "model.attention.output_bias"),
-        },
-        ffn: FeedForward {
-            kind: match word(values, names, "model.ffn.kind")?.as_str() {
-                "relu" => FfnKind::Relu,
-                "swiglu" => FfnKind::Swiglu,
-                "geglu" => FfnKind::Geglu,
-                _ => FfnKind::Gelu,
-            },
-            d_ff: count(values, names, "model.ffn.d_ff")?,
-            bias: flag(values, names, "model.ffn.bias"),
-        },
-        norm: Norm {
-            kind: match word(values, names, "model.norm.kind")?.as_str() {
-                "layernorm" => NormKind::LayerNorm,
-                "none" => NormKind::None,
-                _ => NormKind::RmsNorm,
-            },
-            bias: flag(values, names, "model.norm.bias"),
-        },
-    })
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::blocks::{CONDITIONS, ConditionDef};
 use super::files::{Files, Override};
-use super::values::{Names, Paths, elements, typed};
+use super::values::{Names, Paths, elements, sweeps, typed};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::expr::{Expr, Failure, Value};
 use crate::limits;
@@ -82,12 +82,14 @@ impl Checker<'_, '_> {
 
     fn attribute(&mut self, expr: &Expr, ty: &Type, scope: Span) {
         match elements(expr) {
-            Some(elements) if !matches!(ty, Type::Keep | Type::Text | Type::Date) => {
+            Some(elements) if sweeps(ty) => {
                 for element in elements {
                     self.single(&element, ty, scope);
                 }
             }
-            _ if matches!(expr.nodes.last().map(|node| &node.op), Some(crate::expr::Op::Range(_))) => {
+            _ if sweeps(ty)
+                && matches!(expr.nodes.last().map(|node| &node.op), Some(crate::expr::Op::Range(_))) =>
+            {
                 self.expression(expr, scope)
             }
             _ => self.single(expr, ty, scope),
@@ -186,18 +188,28 @@ impl Checker<'_, '_> {
             block.attributes.iter().map(|attribute| attribute.path.as_str()).collect();
         let mut missing = Vec::new();
         let mut nested = Vec::new();
-        required(block.schema, "", &mut |path| {
+        // Layers that differ may have what the others lack: that is judged layer by layer.
+        let alike = !declared.contains("mixer") && !declared.iter().any(|path| path.starts_with("layer."));
+        let present = |block: &str| declared.iter().any(|path| path.starts_with(block));
+        required(block.schema, "", alike, &present, &mut |path| {
             if !declared.contains(path) {
                 missing.push(path.to_owned());
             }
         });
-        for (source, _) in &block.sources {
-            if let Some(schema) = block.schema.block("source") {
-                required(schema, &format!("{source}."), &mut |path| {
-                    if !declared.contains(path) {
-                        nested.push(path.to_owned());
-                    }
-                });
+        for (name, _) in &block.named {
+            let named =
+                block.schema.blocks.iter().find(|nested| !matches!(nested.naming, schema::Naming::Never));
+            let Some(schema) = named else { continue };
+            let prefix = match schema.naming {
+                schema::Naming::Keyed => format!("{}.{name}.", schema.kind),
+                _ => format!("{name}."),
+            };
+            for attribute in schema.attributes {
+                let path = format!("{prefix}{}", attribute.name);
+                if matches!(attribute.default, schema::Default::Required) && !declared.contains(path.as_str())
+                {
+                    nested.push(path);
+                }
             }
         }
         missing.extend(nested);
@@ -213,8 +225,11 @@ impl Checker<'_, '_> {
                 outer => format!("`{kind}` needs `{leaf}` in `{outer}`"),
             };
             let words = schema::declared(&format!("{kind}.{path}")).map(|attribute| attribute.ty.words());
-            let place =
-                block.sources.iter().find(|(name, _)| name == outer).map_or(block.header, |(_, span)| *span);
+            let place = block
+                .named
+                .iter()
+                .find(|(name, _)| name == outer || outer.strip_prefix("layer.") == Some(name))
+                .map_or(block.header, |(_, span)| *span);
             let mut diagnostic = Diagnostic::error(Code::MissingAttribute, place, title);
             if let Some(words) = words {
                 let example = if outer.is_empty() || place != block.header {
@@ -229,14 +244,28 @@ impl Checker<'_, '_> {
     }
 }
 
-/// The paths of a block's required attributes, nested blocks that are always there included.
-fn required(schema: &'static schema::BlockSchema, prefix: &str, found: &mut dyn FnMut(&str)) {
+/// The paths of a block's required attributes, those of nested blocks included that are there.
+fn required(
+    schema: &'static schema::BlockSchema,
+    prefix: &str,
+    alike: bool,
+    present: &dyn Fn(&str) -> bool,
+    found: &mut dyn FnMut(&str),
+) {
     for attribute in schema.attributes {
-        if matches!(attribute.default, schema::Default::Required) {
+        let needed = match attribute.default {
+            schema::Default::Required => true,
+            schema::Default::RequiredFor("mixer", _) => alike,
+            _ => false,
+        };
+        if needed {
             found(&format!("{prefix}{}", attribute.name));
         }
     }
     for nested in schema.blocks.iter().filter(|nested| nested.naming == schema::Naming::Never) {
-        required(nested, &format!("{prefix}{}.", nested.kind), found);
+        let path = format!("{prefix}{}.", nested.kind);
+        if nested.presence == schema::Presence::Always || (alike && present(&path)) {
+            required(nested, &path, alike, present, found);
+        }
     }
 }

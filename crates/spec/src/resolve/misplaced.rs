@@ -71,10 +71,10 @@ impl Collector<'_> {
     pub(super) fn unknown_nested(&mut self, span: Span, kind: &str, schema: &'static BlockSchema) {
         let title = format!("`{}` has no block `{kind}`", schema.kind);
         let diagnostic = Diagnostic::error(Code::UnknownBlock, span, title);
-        let diagnostic = if let Some(near) = suggest::block(schema.blocks, kind) {
-            diagnostic.help(format!("did you mean `{near}`?")).fix(span, near)
-        } else if schema.attribute(kind).is_some() {
+        let diagnostic = if schema.attribute(kind).is_some() {
             diagnostic.help(format!("`{kind}` is an attribute: `{kind} = …`"))
+        } else if let Some(near) = suggest::block(schema.blocks, kind) {
+            diagnostic.help(format!("did you mean `{near}`?")).fix(span, near)
         } else if schema::block(kind).is_some() || kind == "require" || kind == "prefer" {
             diagnostic.help(format!("`{kind}` stands at the top level"))
         } else if let Some(parent) = BLOCKS.iter().find(|block| block.block(kind).is_some()) {

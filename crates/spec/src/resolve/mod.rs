@@ -6,8 +6,11 @@ mod build;
 mod check;
 mod conditions;
 mod files;
+mod layers;
 mod misplaced;
+mod model;
 mod plans;
+mod shapes;
 mod values;
 mod variants;
 

@@ -29,6 +29,10 @@ pub(super) struct Draft {
     pub(super) attributes: BTreeMap<String, AttributeDef>,
     /// Data sources, in order.
     pub(super) sources: Vec<String>,
+    /// The `layer` blocks of the model, in order.
+    pub(super) layers: Vec<String>,
+    /// Nested blocks that were written, empty ones too, by their paths.
+    pub(super) opened: BTreeSet<String>,
     /// Stages of data sources, as whole paths, in order.
     pub(super) stages: Vec<String>,
     pub(super) conditions: Vec<ConditionDef>,
@@ -46,17 +50,22 @@ pub(super) fn references(
     let count = assembler.files.files.len();
     for file in 0..count {
         for index in 0..assembler.files.files[file].blocks.len() {
-            let block = assembler.files.files[file].blocks[index].clone();
+            let block = &assembler.files.files[file].blocks[index];
             let from = block.header.file;
-            if block.extends.is_some() && block.schema.kind != "plan" {
+            let extends = block.extends.is_some() && block.schema.kind != "plan";
+            let mut named: Vec<(&'static str, String, Span)> = Vec::new();
+            for attribute in &block.attributes {
+                let Type::Reference(kind) = attribute.ty else { continue };
+                let list = elements(&attribute.value);
+                let values = list.as_deref().unwrap_or(std::slice::from_ref(&attribute.value));
+                let names = values.iter().filter_map(Expr::as_name);
+                named.extend(names.map(|(name, place)| (*kind, name.to_owned(), place)));
+            }
+            if extends {
                 assembler.flattened(file, index);
             }
-            for attribute in block.attributes {
-                let Type::Reference(kind) = attribute.ty else { continue };
-                let values = elements(&attribute.value).unwrap_or_else(|| vec![attribute.value.clone()]);
-                for (name, place) in values.iter().filter_map(Expr::as_name) {
-                    assembler.find(kind, name, from, place);
-                }
+            for (kind, name, place) in named {
+                assembler.find(kind, &name, from, place);
             }
         }
     }
@@ -241,6 +250,8 @@ impl Assembler<'_> {
             parts: BTreeMap::new(),
             attributes: BTreeMap::new(),
             sources: Vec::new(),
+            layers: Vec::new(),
+            opened: BTreeSet::new(),
             stages: Vec::new(),
             conditions: Vec::new(),
             variant: Vec::new(),
@@ -385,10 +396,11 @@ impl Assembler<'_> {
                 block.attributes.iter().map(|attribute| attribute.path.clone()).collect();
             let inherited = under.attributes.into_iter().filter(|attribute| !own.contains(&attribute.path));
             block.attributes.extend(inherited);
-            let known: BTreeSet<String> = under.sources.iter().map(|(name, _)| name.clone()).collect();
-            let mut sources = under.sources;
-            sources.extend(block.sources.into_iter().filter(|(name, _)| !known.contains(name)));
-            block.sources = sources;
+            let known: BTreeSet<String> = under.named.iter().map(|(name, _)| name.clone()).collect();
+            let mut named = under.named;
+            named.extend(block.named.into_iter().filter(|(name, _)| !known.contains(name)));
+            block.named = named;
+            block.opened.extend(under.opened);
             block.extends = under.extends;
         }
         Some(block)
@@ -445,6 +457,14 @@ impl Assembler<'_> {
                 return false;
             }
         }
+        if let Some((name, _)) =
+            change.path.strip_prefix("model.layer.").and_then(|rest| rest.split_once('.'))
+            && !draft.layers.iter().any(|own| own == name)
+        {
+            let title = format!("the model has no layer block `{name}`");
+            self.diagnostics.push(Diagnostic::error(Code::InvalidOverride, change.span, title));
+            return false;
+        }
         change.ty = schema::declared(&change.path).map_or(&STAGE, |attribute| &attribute.ty);
         draft.attributes.insert(change.path.clone(), change);
         true
@@ -490,7 +510,12 @@ impl Draft {
             }
             self.attributes.insert(path.clone(), AttributeDef { path, ..attribute });
         }
-        self.sources.extend(block.sources.into_iter().map(|(name, _)| name));
+        self.opened.extend(block.opened.into_iter().map(|path| format!("{kind}.{path}")));
+        let names = block.named.into_iter().map(|(name, _)| name);
+        match kind {
+            "model" => self.layers.extend(names),
+            _ => self.sources.extend(names),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::files::{Files, LetDef};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::expr::{Environment, Expr, Failure, Node, Op, Value, evaluate};
 use crate::limits;
-use crate::plan::Batch;
+use crate::plan::{Batch, LayerChoice};
 use crate::schema::{self, PathKind, Type, suggest};
 use crate::source::Span;
 use crate::units::{Date, Noun, Number, Quantity, Unit, table};
@@ -64,8 +64,8 @@ impl<'a> Names<'a> {
             members.push(name.to_owned());
             return Err(cycle(used, &members).into());
         }
-        if self.open.len() >= limits::MAX_IMPORTS {
-            let title = format!("names refer to names more than {} deep", limits::MAX_IMPORTS);
+        if self.open.len() >= limits::MAX_NAMES {
+            let title = format!("names refer to names more than {} deep", limits::MAX_NAMES);
             return Err(Diagnostic::error(Code::NestingTooDeep, used, title).into());
         }
         self.open.push((name.to_owned(), declared));
@@ -162,8 +162,12 @@ fn unknown_name(name: &str, span: Span) -> Diagnostic {
 pub(super) enum Typed {
     Count(u64),
     Batch(Batch),
-    Auto,
+    /// The word that may stand instead of a count: `auto`, `none`.
+    Instead(&'static str),
     Amount(Number),
+    Factor(f64),
+    Layers(LayerChoice),
+    Lengths(Vec<u64>),
     Share(f64),
     Word(String),
     Flag(bool),
@@ -216,6 +220,7 @@ fn word_value(
                 None => diagnostic.help(format!("the values are {}", ty.words())),
             }))
         }
+        Type::Flag if !matches!(word, "true" | "false") && known() => None,
         Type::Flag => Some(match word {
             "true" => Ok(Typed::Flag(true)),
             "false" => Ok(Typed::Flag(false)),
@@ -236,7 +241,7 @@ fn word_value(
                 })
             }
         }),
-        Type::CountOrAuto if word == "auto" => Some(Ok(Typed::Auto)),
+        Type::CountOr(_, choice) if word == *choice => Some(Ok(Typed::Instead(choice))),
         Type::Reference(_) => Some(Ok(Typed::Word(word.to_owned()))),
         _ => None,
     }
@@ -249,6 +254,8 @@ fn convert(value: Value, ty: &Type, span: Span) -> Result<Typed, Diagnostic> {
             .label(format!("this is {}", value.describe()))
     };
     match (ty, value) {
+        (Type::Layers, value) => super::layers::choice(value, span),
+        (Type::Lengths, Value::List(values)) => lengths(values, span),
         (_, Value::List(_)) => Err(Diagnostic::error(Code::ListNotAllowed, span, "a list cannot stand here")
             .help("a list of values is given to one attribute of a plan, as in `micro_batch = [1, 2, 4]`")),
         (Type::Text, Value::Text(text)) => Ok(Typed::Text(text.into())),
@@ -257,6 +264,10 @@ fn convert(value: Value, ty: &Type, span: Span) -> Result<Typed, Diagnostic> {
             Some(share) => share.map(Typed::Keep),
             None => Ok(Typed::Unknown),
         },
+        // A flag that another one decides: not known while files are checked.
+        (Type::Flag, Value::Word(word)) if matches!(&*word, "true" | "false" | "") => {
+            Ok(if word.is_empty() { Typed::Unknown } else { Typed::Flag(&*word == "true") })
+        }
         (Type::Choice(_), Value::Word(word)) => Ok(Typed::Word(word.into())),
         (Type::Reference(kind), Value::Text(text)) => {
             Err(Diagnostic::error(Code::TypeMismatch, span, format!("the name of a {kind} is not quoted"))
@@ -296,12 +307,33 @@ fn quantity(
     let Some(number) = number else { return Ok(Typed::Unknown) };
     match ty {
         Type::Count { min, .. } => whole(number, *min, span).map(Typed::Count),
-        Type::CountOrAuto => whole(number, 1, span).map(Typed::Count),
+        Type::CountOr(..) => whole(number, 1, span).map(Typed::Count),
+        Type::Lengths => whole(number, 1, span).map(|length| Typed::Lengths(vec![length])),
+        Type::Factor(min) => match number.real() {
+            factor if factor > 0.0 && factor >= *min => Ok(Typed::Factor(factor)),
+            factor => Err(Diagnostic::error(Code::OutOfRange, span, format!("this must be {}", ty.words()))
+                .label(format!("this is {factor}"))),
+        },
         Type::Share { positive } => share(number, *positive, span).map(Typed::Share),
         _ if number.real() <= 0.0 => {
             Err(Diagnostic::error(Code::OutOfRange, span, "this must be above zero"))
         }
         _ => Ok(Typed::Amount(number)),
+    }
+}
+
+/// Counts of tokens, one after another.
+fn lengths(values: Vec<Value>, span: Span) -> Result<Typed, Diagnostic> {
+    let mut lengths = Vec::with_capacity(values.len());
+    for value in values {
+        match convert(value, &Type::Lengths, span)? {
+            Typed::Lengths(length) => lengths.extend(length),
+            _ => return Ok(Typed::Unknown),
+        }
+    }
+    match lengths.is_empty() {
+        true => Err(Diagnostic::error(Code::InvalidValue, span, "the list is empty")),
+        false => Ok(Typed::Lengths(lengths)),
     }
 }
 
@@ -314,7 +346,7 @@ fn mismatch(unit: Unit, ty: &Type, span: Span) -> Diagnostic {
         .help(format!("write {}", ty.words()))
 }
 
-fn whole(number: Number, min: u64, span: Span) -> Result<u64, Diagnostic> {
+pub(super) fn whole(number: Number, min: u64, span: Span) -> Result<u64, Diagnostic> {
     // Shapes and counts beyond 10^18 mean a slip of the pen; products are checked where they are formed.
     const MAX: u64 = 1_000_000_000_000_000_000;
     let shown = number.real();
@@ -350,6 +382,11 @@ fn share(number: Number, positive: bool, span: Span) -> Result<f64, Diagnostic> 
     })
 }
 
+/// Whether a list of values means one plan for each.
+pub(super) fn sweeps(ty: &Type) -> bool {
+    !matches!(ty, Type::Text | Type::Date | Type::Keep | Type::Layers | Type::Lengths)
+}
+
 /// The elements of a list, each an expression of its own; `None` where the expression is no list.
 pub(super) fn elements(expr: &Expr) -> Option<Vec<Expr>> {
     let (last, rest) = expr.nodes.split_last()?;
@@ -376,6 +413,7 @@ fn start_of(nodes: &[Node], end: usize) -> Option<usize> {
             Op::Binary(_) => 2,
             Op::Call(_, count) | Op::List(count) => count as usize,
             Op::Range(stepped) => 2 + usize::from(stepped),
+            Op::Pick(_, from) => 1 + usize::from(from),
             _ => 0,
         };
         wanted = wanted - 1 + arity;

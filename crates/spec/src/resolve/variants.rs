@@ -3,11 +3,11 @@
 use super::blocks::AttributeDef;
 use super::files::Files;
 use super::plans::Draft;
-use super::values::{Names, Paths, elements};
+use super::values::{Names, Paths, elements, sweeps};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::expr::{Expr, Failure, Node, Op, Value};
 use crate::limits;
-use crate::schema::{PathKind, Type};
+use crate::schema::PathKind;
 use crate::source::{Sources, Span};
 use crate::units::Quantity;
 
@@ -20,16 +20,15 @@ pub(super) fn variants(
 ) -> Vec<Draft> {
     let mut swept: Vec<(String, Vec<Expr>)> = Vec::new();
     for (path, attribute) in &draft.attributes {
+        if !sweeps(attribute.ty) {
+            continue;
+        }
         let values = match attribute.value.nodes.last().map(|node| &node.op) {
             Some(Op::List(_)) => elements(&attribute.value),
             Some(Op::Range(_)) => range(attribute, files, diagnostics),
             _ => None,
         };
-        if let Some(values) = values
-            && !matches!(attribute.ty, Type::Text | Type::Date | Type::Keep)
-        {
-            swept.push((path.clone(), values));
-        }
+        swept.extend(values.map(|values| (path.clone(), values)));
     }
     let total = swept.iter().try_fold(1_usize, |total, (_, values)| total.checked_mul(values.len()));
     let Some(total) = total.filter(|total| *total <= limits::MAX_VARIANTS) else {

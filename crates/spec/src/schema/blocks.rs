@@ -2,7 +2,7 @@
 
 use super::device::DEVICE;
 use super::model::MODEL;
-use super::{Attribute, BlockSchema, Default, Naming, Type};
+use super::{Attribute, BlockSchema, Default, Naming, Presence, Type};
 use crate::units::{Noun, Unit};
 
 /// The blocks that stand at the top level, in the order of the reference. `require`, `prefer`, `import` and `let` are
@@ -13,6 +13,7 @@ pub static BLOCKS: &[BlockSchema] = &[
         kind: "data",
         doc: "What the run consumes and where it comes from.",
         naming: Naming::Optional,
+        presence: Presence::Always,
         attributes: &[Attribute {
             symbol: Some("D"),
             aliases: &["train_tokens", "num_tokens", "total_tokens", "n_tokens"],
@@ -28,6 +29,7 @@ pub static BLOCKS: &[BlockSchema] = &[
             kind: "source",
             doc: "One source of tokens. Each attribute that is not in this table names a stage: `filter = keep 50%`, in order.",
             naming: Naming::Required,
+            presence: Presence::Always,
             attributes: &[
                 Attribute {
                     aliases: &["size", "tokens", "total"],
@@ -53,6 +55,7 @@ pub static BLOCKS: &[BlockSchema] = &[
         kind: "hardware",
         doc: "A cluster of one kind of device.",
         naming: Naming::Optional,
+        presence: Presence::Always,
         attributes: &[
             Attribute {
                 aliases: &["gpu", "accelerator", "gpu_type", "chip"],
@@ -107,6 +110,7 @@ pub static BLOCKS: &[BlockSchema] = &[
         kind: "training",
         doc: "How the model is trained.",
         naming: Naming::Optional,
+        presence: Presence::Always,
         attributes: &[
             Attribute {
                 aliases: &["dtype", "torch_dtype", "mixed_precision", "data_type"],
@@ -175,6 +179,16 @@ pub static BLOCKS: &[BlockSchema] = &[
                 )
             },
             Attribute {
+                aliases: &["document", "document_length", "packing", "doc_len"],
+                ..attribute(
+                    "documents",
+                    Type::Lengths,
+                    Default::Absent("a sequence is one text"),
+                    "Lengths of the documents packed into one sequence, where attention ends at its document: one \
+                     length for all, or a list that sums to `sequence`.",
+                )
+            },
+            Attribute {
                 aliases: &["global_batch_size", "batch_size", "gbs", "train_batch_size", "batch"],
                 ..attribute(
                     "global_batch",
@@ -221,6 +235,7 @@ pub static BLOCKS: &[BlockSchema] = &[
             kind: "parallelism",
             doc: "Degrees of parallelism: tensor × pipeline × data is the number of devices.",
             naming: Naming::Never,
+            presence: Presence::Always,
             attributes: &[
                 Attribute {
                     aliases: &["tp", "tensor_parallel", "tensor_model_parallel_size", "tensor_parallel_size"],
@@ -251,7 +266,7 @@ pub static BLOCKS: &[BlockSchema] = &[
                     aliases: &["dp", "data_parallel", "data_parallel_size", "replicas"],
                     ..attribute(
                         "data",
-                        Type::CountOrAuto,
+                        Type::CountOr(None, "auto"),
                         Default::Value("auto", "the devices that are left"),
                         "Model replicas; `auto` is the devices that are left.",
                     )
@@ -277,6 +292,7 @@ pub static BLOCKS: &[BlockSchema] = &[
         kind: "convention",
         doc: "What FLOPs, parameters and bytes are taken to mean. A multiply-add is always 2 FLOP.",
         naming: Naming::Never,
+        presence: Presence::Always,
         attributes: &[
             attribute(
                 "attention",
@@ -313,6 +329,7 @@ pub static BLOCKS: &[BlockSchema] = &[
         kind: "plan",
         doc: "Picks blocks and overrides single attributes by path: `training.parallelism.tensor = 8`.",
         naming: Naming::Required,
+        presence: Presence::Always,
         attributes: &[
             reference("model", "The model, by name."),
             reference("data", "The data, by name."),
@@ -336,7 +353,7 @@ pub(super) const fn attribute(
     default: Default,
     doc: &'static str,
 ) -> Attribute {
-    Attribute { name, ty, default, doc, symbol: None, aliases: &[], inert: None }
+    Attribute { name, ty, default, doc, symbol: None, aliases: &[], inert: None, quiet: false }
 }
 
 pub(super) const fn count(

@@ -1,7 +1,7 @@
 //! The quantities that are computed: one vocabulary for `require`, reports, JSON and `explain`.
 
 use super::Derived;
-use crate::units::{Noun, Unit};
+use crate::units::{Dimension, Noun, Unit};
 
 const SEQUENCE: &[&str] = &[];
 const TRAINING: &[&str] = &["training"];
@@ -11,6 +11,9 @@ const TIME: &[&str] = &["training", "data", "hardware", "training.mfu"];
 const COST: &[&str] = &["training", "data", "hardware", "training.mfu", "hardware.price"];
 const SOURCES: &[&str] = &["data", "data.source"];
 
+/// Arithmetic intensity.
+const INTENSITY: Unit = Unit { dimension: Dimension { flop: 1, byte: -1, ..Dimension::NONE }, noun: None };
+
 /// Device-seconds, shown as device-hours.
 const DEVICE_TIME: Unit = Unit { noun: Some(Noun::Devices), ..Unit::TIME };
 
@@ -19,21 +22,57 @@ pub static DERIVED: &[Derived] = &[
     row("model.params", Unit::PARAMS, "all parameters, each once", &[]),
     row("model.active_params", Unit::PARAMS, "parameters that one token passes through", &[]),
     row(
+        "model.active_params.without_lookups",
+        Unit::PARAMS,
+        "active parameters without tables that are only looked up",
+        &[],
+    ),
+    row(
+        "model.active_non_embedding_params",
+        Unit::PARAMS,
+        "active parameters without embeddings, positions and output projection",
+        &["model.moe"],
+    ),
+    row(
         "model.non_embedding_params",
         Unit::PARAMS,
         "parameters without embeddings, positions and output projection",
         &[],
     ),
     row("model.params.embedding", Unit::PARAMS, "token embedding", &[]),
+    row(
+        "model.padded_vocab",
+        Unit::NONE,
+        "rows of the embedding, padding included",
+        &["model.vocab_multiple"],
+    ),
+    row(
+        "model.params.projection",
+        Unit::PARAMS,
+        "projections between the embedding's width and d_model",
+        &[],
+    ),
     row("model.params.position", Unit::PARAMS, "learned positions", &[]),
     row("model.params.attention", Unit::PARAMS, "attention of all layers, biases included", &[]),
     row("model.params.attention.qkv", Unit::PARAMS, "Q, K and V projections of all layers", &[]),
     row("model.params.attention.output", Unit::PARAMS, "output projections of attention", &[]),
+    row("model.params.attention.relative", Unit::PARAMS, "projections of relative positions", &[]),
+    row("model.params.attention.sinks", Unit::PARAMS, "attention sinks", &[]),
+    row("model.params.attention.gate", Unit::PARAMS, "gates on the output of attention", &[]),
+    row("model.params.recurrent", Unit::PARAMS, "state-space and linear-attention layers", &[]),
+    row("model.params.recurrent.input", Unit::PARAMS, "their input projections", &[]),
+    row("model.params.recurrent.state", Unit::PARAMS, "their convolutions, recurrences and inner norms", &[]),
+    row("model.params.recurrent.output", Unit::PARAMS, "their output projections", &[]),
     row("model.params.ffn", Unit::PARAMS, "feed-forward networks of all layers, biases included", &[]),
     row("model.params.ffn.up", Unit::PARAMS, "up-projections of all feed-forward networks", &[]),
     row("model.params.ffn.gate", Unit::PARAMS, "gates of all feed-forward networks", &[]),
     row("model.params.ffn.down", Unit::PARAMS, "down-projections of all feed-forward networks", &[]),
+    row("model.params.router", Unit::PARAMS, "routers of experts", &["model.moe"]),
+    row("model.params.experts", Unit::PARAMS, "routed experts, all of them", &["model.moe"]),
+    row("model.params.active_experts", Unit::PARAMS, "routed experts that one token passes", &["model.moe"]),
+    row("model.params.shared_experts", Unit::PARAMS, "experts that every token passes", &["model.moe"]),
     row("model.params.norm", Unit::PARAMS, "norms", &[]),
+    row("model.params.mtp", Unit::PARAMS, "multi-token prediction: trained, not served", &["model.mtp"]),
     row(
         "model.params.output",
         Unit::PARAMS,
@@ -48,6 +87,36 @@ pub static DERIVED: &[Derived] = &[
         &[],
     ),
     row("model.params.rule_of_thumb", Unit::PARAMS, "12Ld² + 2Vd (Vd where embeddings are tied)", &[]),
+    row("model.layer.*.count", Unit::NONE, "how many layers are of a kind, where layers differ", &[]),
+    row("model.layer.*.params", Unit::PARAMS, "one layer of a kind, norms included", &[]),
+    row("model.layer.*.flops", Unit::FLOP, "one layer of a kind in one forward pass", &[]),
+    row("model.layer.*.kv_bytes_per_token", Unit::BYTES, "KV cache of one layer of a kind, per token", &[]),
+    row(
+        "model.kv_bytes_per_token",
+        Unit::BYTES,
+        "KV cache per token while no window is full, in 16 bits",
+        &[],
+    ),
+    row("model.kv_cache", Unit::BYTES, "KV cache of one sequence as long as the context, in 16 bits", &[]),
+    row(
+        "model.state_bytes",
+        Unit::BYTES,
+        "state of recurrent layers, whatever the sequence, in 16 bits",
+        &[],
+    ),
+    row(
+        "model.moe.tokens_per_expert",
+        Unit::TOKENS,
+        "tokens of a sequence that an expert sees on average",
+        &[],
+    ),
+    row(
+        "model.moe.busiest_expert",
+        Unit::TOKENS,
+        "tokens of a sequence that the busiest expert is sent",
+        &[],
+    ),
+    row("model.moe.slots_per_expert", Unit::TOKENS, "tokens of a sequence that an expert can take", &[]),
     row("flops.sequence", Unit::TOKENS, "T: the sequence that FLOPs are counted for", SEQUENCE),
     row("flops.forward", Unit::FLOP, "one forward pass over a sequence of T tokens", SEQUENCE),
     row("flops.forward.qkv", Unit::FLOP, "Q, K and V projections in one forward pass", SEQUENCE),
@@ -73,6 +142,39 @@ pub static DERIVED: &[Derived] = &[
         "output projection to the vocabulary in one forward pass",
         SEQUENCE,
     ),
+    row(
+        "flops.forward.relative",
+        Unit::FLOP,
+        "projections of relative positions in one forward pass",
+        SEQUENCE,
+    ),
+    row("flops.forward.attention_gate", Unit::FLOP, "gates of attention in one forward pass", SEQUENCE),
+    row("flops.forward.recurrent_input", Unit::FLOP, "input projections of recurrent layers", SEQUENCE),
+    row("flops.forward.recurrence", Unit::FLOP, "convolutions and recurrences in one forward pass", SEQUENCE),
+    row("flops.forward.recurrent_output", Unit::FLOP, "output projections of recurrent layers", SEQUENCE),
+    row("flops.forward.router", Unit::FLOP, "routers of experts in one forward pass", SEQUENCE),
+    row("flops.forward.experts", Unit::FLOP, "routed experts in one forward pass", SEQUENCE),
+    row("flops.forward.shared_experts", Unit::FLOP, "shared experts in one forward pass", SEQUENCE),
+    row("flops.forward.projection", Unit::FLOP, "projections between embedding and d_model", SEQUENCE),
+    row(
+        "flops.forward.mtp",
+        Unit::FLOP,
+        "multi-token prediction without its attention scores",
+        &["model.mtp"],
+    ),
+    row(
+        "flops.forward.mtp_attention",
+        Unit::FLOP,
+        "scores and sums of multi-token prediction",
+        &["model.mtp"],
+    ),
+    row(
+        "flops.pairs.*.full",
+        Unit::NONE,
+        "pairs of a query and a key for one head of a kind of layer",
+        SEQUENCE,
+    ),
+    row("flops.pairs.*.causal", Unit::NONE, "those pairs without the masked half", SEQUENCE),
     row("flops.forward.layers", Unit::FLOP, "all layers in one forward pass, logits left out", SEQUENCE),
     row("flops.forward.per_layer", Unit::FLOP, "one layer in one forward pass", SEQUENCE),
     row("flops.backward", Unit::FLOP, "one backward pass over a sequence of T tokens", SEQUENCE),
@@ -80,6 +182,62 @@ pub static DERIVED: &[Derived] = &[
     row("flops.forward_per_token", Unit::FLOP, "forward pass, per token", SEQUENCE),
     row("flops.backward_per_token", Unit::FLOP, "backward pass, per token", SEQUENCE),
     row("flops.training_per_token", Unit::FLOP, "forward and backward, per token", SEQUENCE),
+    row(
+        "flops.inference_per_token",
+        Unit::FLOP,
+        "forward pass without multi-token prediction, per token",
+        &["model.mtp"],
+    ),
+    row(
+        "flops.convention.full.attention",
+        Unit::FLOP,
+        "scores and sums where the masked half counts",
+        SEQUENCE,
+    ),
+    row(
+        "flops.convention.full.forward_per_token",
+        Unit::FLOP,
+        "forward pass, per token, so counted",
+        SEQUENCE,
+    ),
+    row(
+        "flops.convention.full.backward_per_token",
+        Unit::FLOP,
+        "backward pass, per token, so counted",
+        SEQUENCE,
+    ),
+    row(
+        "flops.convention.full.training_per_token",
+        Unit::FLOP,
+        "both passes, per token, so counted",
+        SEQUENCE,
+    ),
+    row("flops.convention.causal.attention", Unit::FLOP, "scores and sums without the masked half", SEQUENCE),
+    row(
+        "flops.convention.causal.forward_per_token",
+        Unit::FLOP,
+        "forward pass, per token, so counted",
+        SEQUENCE,
+    ),
+    row(
+        "flops.convention.causal.backward_per_token",
+        Unit::FLOP,
+        "backward pass, per token, so counted",
+        SEQUENCE,
+    ),
+    row(
+        "flops.convention.causal.training_per_token",
+        Unit::FLOP,
+        "both passes, per token, so counted",
+        SEQUENCE,
+    ),
+    row(
+        "traffic.*",
+        Unit::BYTES,
+        "bytes that a part of one forward pass moves, at 2 bytes a value",
+        SEQUENCE,
+    ),
+    row("intensity.*", INTENSITY, "FLOP of a part over the bytes that it moves", SEQUENCE),
     row("flops.attention_share", Unit::NONE, "share of QKᵀ and weighted sum in the forward pass", SEQUENCE),
     row("flops.sequence_ratio", Unit::NONE, "T/d: the T² terms are negligible while it is small", SEQUENCE),
     row("flops.rule_of_thumb.forward", Unit::FLOP, "2N: forward pass, per token", &[]),

@@ -1,7 +1,7 @@
 //! The `device` block: what one accelerator, or the processor of a host, can do.
 
 use super::blocks::{attribute, count};
-use super::{Attribute, BlockSchema, Default, Naming, Type};
+use super::{Attribute, BlockSchema, Default, Naming, Presence, Type};
 use crate::units::{Noun, Unit};
 
 const TIME: &str = "time is planned from FLOP and MFU in this version";
@@ -15,6 +15,7 @@ pub(super) const DEVICE: BlockSchema = BlockSchema {
     kind: "device",
     doc: "One accelerator, or the processor of a host. The catalog declares those that are published: `llmplan catalog`.",
     naming: Naming::Required,
+    presence: Presence::Always,
     attributes: &[
         Attribute {
             aliases: &["type", "class", "category"],
@@ -131,6 +132,7 @@ pub(super) const DEVICE: BlockSchema = BlockSchema {
         kind: "peak",
         doc: "Dense peak of matrix products by data type; without sparsity.",
         naming: Naming::Never,
+        presence: Presence::Always,
         attributes: &[
             peak("fp32", "Peak in fp32 on the ordinary units, not TF32."),
             Attribute {

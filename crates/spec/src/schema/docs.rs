@@ -82,7 +82,8 @@ pub fn topics() -> Vec<String> {
         .collect();
     each_block(&mut |path, schema| {
         topics.push(path.to_owned());
-        topics.extend(schema.attributes.iter().map(|attribute| format!("{path}.{}", attribute.name)));
+        let name = if schema.naming == Naming::Keyed { ".*" } else { "" };
+        topics.extend(schema.attributes.iter().map(|attribute| format!("{path}{name}.{}", attribute.name)));
     });
     topics.extend(DERIVED.iter().map(|derived| derived.path.to_owned()));
     topics
@@ -115,7 +116,8 @@ fn statements() -> String {
 fn each_block(visit: &mut dyn FnMut(&str, &'static BlockSchema)) {
     fn walk(path: &str, schema: &'static BlockSchema, visit: &mut dyn FnMut(&str, &'static BlockSchema)) {
         visit(path, schema);
-        for nested in schema.blocks {
+        // What stands in `layer` is what stands in `model`: said there.
+        for nested in schema.blocks.iter().filter(|_| schema.naming != Naming::Keyed) {
             walk(&format!("{path}.{}", nested.kind), nested, visit);
         }
     }
@@ -128,15 +130,19 @@ fn block(path: &str, schema: &BlockSchema) -> String {
     let mut text = format!("{}\n", schema.doc);
     match schema.naming {
         Naming::Optional => text.push_str("It may have a name.\n"),
-        Naming::Required => text.push_str("It has a name.\n"),
+        Naming::Required | Naming::Keyed => text.push_str("It has a name.\n"),
         Naming::Never => {}
+    }
+    if schema.naming == Naming::Keyed {
+        let _ = writeln!(text, "In paths the name follows the kind: `{path}.NAME`.");
     }
     text.push('\n');
     for attribute in schema.attributes {
         text.push_str(&entry(path, attribute));
     }
     for nested in schema.blocks {
-        let name = if nested.naming == Naming::Required { " NAME" } else { "" };
+        let named = matches!(nested.naming, Naming::Required | Naming::Keyed);
+        let name = if named { " NAME" } else { "" };
         let _ = writeln!(text, "- `{}{name} {{ … }}`: {}", nested.kind, nested.doc);
     }
     text
@@ -174,6 +180,10 @@ fn accepted(attribute: &Attribute) -> String {
     };
     let default = match &attribute.default {
         Default::Required => "Required.".to_owned(),
+        Default::RequiredFor(path, word) => format!("Required with `{path} = {word}`."),
+        Default::IfBlock(block, with, without, why) => {
+            format!("Default `{with}` with a block `{block}`, else `{without}`: {why}.")
+        }
         Default::Absent(what) => format!("May be left out: {what}."),
         Default::Value(value, why) => format!("Default `{value}`: {why}."),
         Default::ByKind(cases) => {
@@ -203,7 +213,7 @@ fn words(attribute: &Attribute) -> &'static [(&'static str, &'static str)] {
 fn quantities() -> String {
     let mut text = String::from(
         "Computed, never set. They may be used in `require`, in `prefer`, and in a `let` that only those use; \
-         `model.params` and `model.active_params` also in attributes. `*` stands for the name of a source.\n\n",
+         `model.params` and `model.active_params` also in attributes. `*` stands for the name of a source, of a kind of layer or of a part of the forward pass.\n\n",
     );
     for derived in DERIVED {
         let _ = writeln!(

@@ -5,7 +5,9 @@ mod blocks;
 mod derived;
 mod device;
 pub mod docs;
+mod layer;
 mod model;
+mod recurrent;
 pub mod suggest;
 
 pub use blocks::BLOCKS;
@@ -14,7 +16,7 @@ pub use derived::DERIVED;
 use crate::units::{Noun, Unit};
 
 /// A kind of block and what may stand in it.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct BlockSchema {
     /// The word that opens it.
     pub kind: &'static str,
@@ -22,6 +24,8 @@ pub struct BlockSchema {
     pub doc: &'static str,
     /// Whether it has a name.
     pub naming: Naming,
+    /// Whether its attributes have defaults where the block is not written.
+    pub presence: Presence,
     /// Its attributes, in the order of the reference.
     pub attributes: &'static [Attribute],
     /// The blocks that may be nested in it.
@@ -35,14 +39,25 @@ pub struct BlockSchema {
 pub enum Naming {
     /// A name may be left out where a file has just one of its kind; `extends` and references need one.
     Optional,
-    /// There may be several, each with a name of its own.
+    /// There may be several, each with a name of its own, which is a segment of paths: `data.crawl.raw`.
     Required,
+    /// There may be several, each with a name of its own behind the kind: `model.layer.full.at`.
+    Keyed,
     /// It never has one.
     Never,
 }
 
+/// Whether a block counts where it is not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Its defaults hold all the same.
+    Always,
+    /// It stands for a part that only its declaration brings: experts, a state-space layer.
+    Declared,
+}
+
 /// An attribute of a block.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Attribute {
     /// Its name.
     pub name: &'static str,
@@ -58,10 +73,13 @@ pub struct Attribute {
     pub aliases: &'static [&'static str],
     /// Why no number depends on it yet, where that is so.
     pub inert: Option<&'static str>,
+    /// Whether leaving it out says that a part is not there, rather than assuming something of one that is: then its
+    /// default is no assumption.
+    pub quiet: bool,
 }
 
 /// The type of an attribute.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Type {
     /// A whole number, at least `min`, with or without its noun.
     Count {
@@ -72,8 +90,14 @@ pub enum Type {
     },
     /// A whole number of sequences or tokens; a bare number counts sequences.
     Batch,
-    /// A whole number of at least 1, or `auto`.
-    CountOrAuto,
+    /// A whole number of at least 1, of a noun where there is one, or a word: `auto`, `none`.
+    CountOr(Option<Noun>, &'static str),
+    /// A plain number, at least the one given and above zero.
+    Factor(f64),
+    /// Some of a model's layers: `every 6`, `first 3`, `3..60`, `[0, 5]`. A list is no sweep here.
+    Layers,
+    /// One count of tokens, or a list of them that is no sweep.
+    Lengths,
     /// A number with a unit, above zero.
     Amount(Unit),
     /// A share: `40%` or `0.4`, in 0..=1; with `true`, above 0.
@@ -96,10 +120,14 @@ pub enum Type {
 }
 
 /// What happens when an attribute is left out.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Default {
     /// It must be declared.
     Required,
+    /// It must be declared where an attribute beside its block has a word: (path below the model or layer, word).
+    RequiredFor(&'static str, &'static str),
+    /// One expression where a block is declared, another where not: (block, with, without, what it rests on).
+    IfBlock(&'static str, &'static str, &'static str, &'static str),
     /// It has no value; the words say what follows.
     Absent(&'static str),
     /// An expression of the language, and what it rests on.
@@ -157,7 +185,10 @@ impl Type {
             Type::Count { noun, .. } => Some(Unit { noun: *noun, ..Unit::NONE }),
             Type::Batch => Some(Unit::SEQUENCES),
             Type::Amount(unit) => Some(*unit),
-            Type::CountOrAuto | Type::Share { .. } | Type::Keep => Some(Unit::NONE),
+            Type::CountOr(noun, _) => Some(Unit { noun: *noun, ..Unit::NONE }),
+            Type::Lengths => Some(Unit::TOKENS),
+            Type::Share { .. } | Type::Keep | Type::Factor(_) => Some(Unit::NONE),
+            Type::Layers => None,
             Type::Choice(_) | Type::Flag | Type::Reference(_) | Type::Text | Type::Date => None,
         }
     }
@@ -172,7 +203,19 @@ impl Type {
             Type::Batch => {
                 "a whole number of sequences or tokens, such as `512 sequences` or `4M tokens`".to_owned()
             }
-            Type::CountOrAuto => "a whole number, at least 1, or `auto`".to_owned(),
+            Type::CountOr(None, word) => format!("a whole number, at least 1, or `{word}`"),
+            Type::CountOr(Some(noun), word) => {
+                format!("a whole number of {}, at least 1, or `{word}`", noun.word())
+            }
+            Type::Factor(min) if *min > 0.0 => format!("a plain number, at least {min}"),
+            Type::Factor(_) => "a plain number above 0".to_owned(),
+            Type::Layers => {
+                "layers, such as `every 6`, `every 8 from 4`, `first 3`, `last 1`, `3..60`, `[0, 5]`"
+                    .to_owned()
+            }
+            Type::Lengths => {
+                "a whole number of tokens, at least 1, or a list of them, such as `[4096, 1024]`".to_owned()
+            }
             Type::Amount(unit) => format!("an amount in {}", suggest::unit_examples(*unit)),
             Type::Share { .. } => "a share, such as `40%`".to_owned(),
             Type::Choice(words) => {
@@ -215,19 +258,36 @@ pub fn declared(path: &str) -> Option<&'static Attribute> {
     let mut segments = path.split('.');
     let mut schema = block(segments.next()?)?;
     let mut segment = segments.next()?;
-    for next in segments {
+    while let Some(next) = segments.next() {
         schema = schema
             .block(segment)
             .or_else(|| schema.blocks.iter().find(|nested| nested.naming == Naming::Required))?;
-        segment = next;
+        segment = if schema.naming == Naming::Keyed { segments.next()? } else { next };
     }
     schema.attribute(segment)
+}
+
+/// The block of an attribute's path that only its declaration brings: `model.moe` of `model.moe.experts`.
+pub fn optional_block(path: &str) -> Option<&str> {
+    let mut ends = path.match_indices('.').map(|(at, _)| at);
+    let mut schema = block(&path[..ends.next()?])?;
+    let mut start = path.find('.')? + 1;
+    for end in ends {
+        schema = schema.block(&path[start..end])?;
+        if schema.presence == Presence::Declared {
+            return Some(&path[..end]);
+        }
+        start = end + 1;
+    }
+    None
 }
 
 /// The field's symbol for a path: `L` for `model.layers`, `N` for `model.params`.
 pub fn symbol(path: &str) -> Option<&'static str> {
     match path {
         "model.params" => Some("N"),
+        "model.active_params" => Some("N_active"),
+        "model.padded_vocab" => Some("V"),
         "flops.sequence" => Some("T"),
         "training.tokens" => Some("D"),
         _ => declared(path).and_then(|attribute| attribute.symbol),
@@ -252,6 +312,9 @@ mod tests {
     fn paths_lead_to_attributes_and_quantities() {
         assert_eq!(declared("model.attention.heads").unwrap().name, "heads");
         assert_eq!(declared("data.crawl.raw").unwrap().name, "raw");
+        assert_eq!(declared("model.layer.full.at").unwrap().name, "at");
+        assert_eq!(declared("model.layer.full.attention.window").unwrap().name, "window");
+        assert!(declared("model.layer.full").is_none() && declared("model.layer").is_none());
         assert!(matches!(path("model.params.ffn"), Some(PathKind::Derived(_))));
         assert!(matches!(path("data.crawl.epochs"), Some(PathKind::Derived(_))));
         assert!(
@@ -260,9 +323,42 @@ mod tests {
     }
 
     #[test]
+    fn blocks_that_only_their_declaration_brings_are_found() {
+        assert_eq!(optional_block("model.moe.experts"), Some("model.moe"));
+        assert_eq!(optional_block("model.attention.heads"), None);
+        assert_eq!(optional_block("model.layers"), None);
+    }
+
+    #[test]
     fn no_path_is_both_declared_and_derived() {
         for derived in DERIVED {
             assert!(declared(derived.path).is_none(), "{}", derived.path);
+        }
+    }
+
+    /// The words that the schema explains are those that plans are read by.
+    #[test]
+    fn words_of_the_schema_are_words_of_the_plan() {
+        use crate::plan::{Arrangement, FfnKind, NormKind, OutputGate, Placement, Position, QkNorm};
+        fn words<T: Copy>(all: &[T], word: impl Fn(T) -> &'static str) -> Vec<&'static str> {
+            let mut words: Vec<&str> = all.iter().map(|value| word(*value)).collect();
+            words.sort_unstable();
+            words
+        }
+        for (path, expected) in [
+            ("model.block", words(Arrangement::ALL, Arrangement::word)),
+            ("model.attention.position", words(Position::ALL, Position::word)),
+            ("model.attention.qk_norm", words(QkNorm::ALL, QkNorm::word)),
+            ("model.attention.output_gate", words(OutputGate::ALL, OutputGate::word)),
+            ("model.ffn.kind", words(FfnKind::ALL, FfnKind::word)),
+            ("model.moe.kind", words(FfnKind::ALL, FfnKind::word)),
+            ("model.norm.kind", words(NormKind::ALL, NormKind::word)),
+            ("model.norm.placement", words(Placement::ALL, Placement::word)),
+        ] {
+            let Type::Choice(choices) = declared(path).unwrap().ty else { panic!("{path}") };
+            let mut known: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+            known.sort_unstable();
+            assert_eq!(known, expected, "{path}");
         }
     }
 }

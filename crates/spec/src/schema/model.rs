@@ -1,14 +1,17 @@
-//! The `model` block: the shape of a decoder.
+//! The `model` block: what a decoder is made of beside its layers.
 
 use super::blocks::{attribute, count, flag};
-use super::{Attribute, BlockSchema, Default, Naming, Type};
+use super::layer::{ATTENTION, FFN, LAYER, MOE, WHOLE};
+use super::recurrent::{GATED_DELTA, MAMBA2};
+use super::{Attribute, BlockSchema, Default, Naming, Presence, Type};
 use crate::units::Noun;
 
 /// The block and the blocks in it.
 pub(super) const MODEL: BlockSchema = BlockSchema {
     kind: "model",
-    doc: "The shape of a decoder-only Transformer.",
+    doc: "A decoder-only language model: what every layer is, and in `layer` blocks what differs in some.",
     naming: Naming::Optional,
+    presence: Presence::Always,
     attributes: &[
         Attribute {
             symbol: Some("L"),
@@ -40,10 +43,27 @@ pub(super) const MODEL: BlockSchema = BlockSchema {
         Attribute {
             symbol: Some("V"),
             aliases: &["vocab_size", "n_vocab", "padded_vocab_size", "vocabulary"],
-            ..count("vocab", None, 1, Default::Required, "Rows of the embedding, padding included.")
+            ..count(
+                "vocab",
+                None,
+                1,
+                Default::Required,
+                "Rows of the embedding, padding included unless `vocab_multiple` adds it.",
+            )
         },
         Attribute {
-            symbol: Some("P"),
+            aliases: &["make_vocab_size_divisible_by", "pad_vocab_size_multiple", "vocab_padding"],
+            quiet: true,
+            ..count(
+                "vocab_multiple",
+                None,
+                1,
+                Default::Value("1", "`vocab` has its padding already"),
+                "The embedding's rows are `vocab` rounded up to a multiple of it.",
+            )
+        },
+        Attribute {
+            symbol: Some("C"),
             aliases: &[
                 "max_position_embeddings",
                 "n_positions",
@@ -57,8 +77,31 @@ pub(super) const MODEL: BlockSchema = BlockSchema {
                 "context",
                 Some(Noun::Tokens),
                 1,
-                Default::Absent("learned positions need it, nothing else does"),
-                "Longest sequence the model is made for; learned positions have this many rows.",
+                Default::Absent("learned positions and the table of the KV cache need it, nothing else does"),
+                "Longest sequence the model is made for.",
+            )
+        },
+        Attribute {
+            symbol: Some("P"),
+            quiet: true,
+            ..count(
+                "position_rows",
+                Some(Noun::Tokens),
+                1,
+                Default::Value("model.context", "a row for each token of the context"),
+                "Rows of the table of learned positions; other positions have none.",
+            )
+        },
+        Attribute {
+            aliases: &["word_embed_proj_dim", "embedding_size", "embedding_dim"],
+            quiet: true,
+            symbol: Some("e"),
+            ..count(
+                "embedding_width",
+                None,
+                1,
+                Default::Value("model.d_model", "as wide as the residual stream"),
+                "Width of the token embedding; where it is not `d_model`, projections lead in and out.",
             )
         },
         Attribute {
@@ -74,166 +117,111 @@ pub(super) const MODEL: BlockSchema = BlockSchema {
             Default::Value("false", "published decoders have none"),
             "Whether the output projection to the vocabulary has a bias.",
         ),
+        WHOLE[0],
+        WHOLE[1],
+        WHOLE[2],
+        attribute("source", Type::Text, Default::Absent("no source is named"), "Where the figures are from."),
     ],
     blocks: &[
-        BlockSchema {
-            kind: "attention",
-            doc: "The attention of each layer: multi-head, or grouped-query where `kv_heads` is smaller.",
-            naming: Naming::Never,
-            attributes: &[
-                Attribute {
-                    symbol: Some("a"),
-                    aliases: &["num_attention_heads", "n_head", "n_heads", "num_heads"],
-                    ..count("heads", None, 1, Default::Required, "Query heads.")
-                },
-                Attribute {
-                    symbol: Some("k"),
-                    aliases: &[
-                        "num_key_value_heads",
-                        "n_kv_heads",
-                        "n_head_kv",
-                        "num_kv_heads",
-                        "num_query_groups",
-                    ],
-                    ..count(
-                        "kv_heads",
-                        None,
-                        1,
-                        Default::Value(
-                            "model.attention.heads",
-                            "multi-head attention: as many as query heads",
-                        ),
-                        "Key and value heads; must divide `heads`.",
-                    )
-                },
-                Attribute {
-                    symbol: Some("h"),
-                    aliases: &["kv_channels", "d_head", "head_size", "d_kv"],
-                    ..count(
-                        "head_dim",
-                        None,
-                        1,
-                        Default::Value("model.d_model / model.attention.heads", "`d_model` / `heads`"),
-                        "Width of one head.",
-                    )
-                },
-                Attribute {
-                    aliases: &["position_embedding_type", "pos_emb", "positional_encoding", "positions"],
-                    ..attribute(
-                        "position",
-                        Type::Choice(&[
-                            ("rope", "rotary (Su 2021): no parameters"),
-                            ("learned", "a table of `context` × `d_model`, added to the embedding"),
-                            ("alibi", "linear biases on the scores (Press 2021): no parameters"),
-                            ("none", "no positions"),
-                        ]),
-                        Default::Value("rope", "what decoders since 2022 use; it has no parameters"),
-                        "How positions reach the model.",
-                    )
-                },
-                Attribute {
-                    aliases: &["attention_bias", "qkv_proj_bias", "bias"],
-                    ..flag(
-                        "qkv_bias",
-                        Default::Value("false", "biases are small enough to ignore"),
-                        "Whether the Q, K and V projections have biases.",
-                    )
-                },
-                Attribute {
-                    aliases: &["o_bias", "out_bias"],
-                    ..flag(
-                        "output_bias",
-                        Default::Value("false", "biases are small enough to ignore"),
-                        "Whether the output projection of attention has a bias.",
-                    )
-                },
-            ],
-            blocks: &[],
-            aliases: &["attn", "self_attention"],
-        },
-        BlockSchema {
-            kind: "ffn",
-            doc: "The feed-forward network of each layer.",
-            naming: Naming::Never,
-            attributes: &[
-                Attribute {
-                    aliases: &["hidden_act", "activation", "activation_function", "act"],
-                    ..attribute(
-                        "kind",
-                        Type::Choice(&[
-                            ("gelu", "two projections with GELU between"),
-                            ("relu", "two projections with ReLU between"),
-                            ("swiglu", "three projections: SiLU(gate) × up (Shazeer 2020)"),
-                            ("geglu", "three projections: GELU(gate) × up (Shazeer 2020)"),
-                        ]),
-                        Default::Value("gelu", "two projections, d → f → d"),
-                        "Its non-linearity, and with it whether there is a gate.",
-                    )
-                },
-                Attribute {
-                    symbol: Some("f"),
-                    aliases: &[
-                        "intermediate_size",
-                        "ffn_hidden_size",
-                        "n_inner",
-                        "ffn_dim",
-                        "mlp_dim",
-                        "hidden_dim",
-                    ],
-                    ..count(
-                        "d_ff",
-                        None,
-                        1,
-                        Default::ByKind(&[
-                            (&["gelu", "relu"], "4 * model.d_model", "4·d"),
-                            (
-                                &["swiglu", "geglu"],
-                                "256 * ceil(model.d_model / 96)",
-                                "8/3·d, rounded up to a multiple of 256: as many parameters as 4·d without a gate (Shazeer 2020)",
-                            ),
-                        ]),
-                        "Inner width.",
-                    )
-                },
-                Attribute {
-                    aliases: &["mlp_bias", "use_bias"],
-                    ..flag(
-                        "bias",
-                        Default::Value("false", "biases are small enough to ignore"),
-                        "Whether its projections have biases.",
-                    )
-                },
-            ],
-            blocks: &[],
-            aliases: &["mlp", "feed_forward", "feedforward", "ff"],
-        },
+        ATTENTION,
+        FFN,
+        MOE,
+        MAMBA2,
+        GATED_DELTA,
         BlockSchema {
             kind: "norm",
-            doc: "The norms: two in each layer and one behind the last.",
+            doc: "The norms of the layers, behind the last of them, and behind the embedding.",
             naming: Naming::Never,
+            presence: Presence::Always,
             attributes: &[
                 attribute(
                     "kind",
                     Type::Choice(&[
-                        ("rmsnorm", "root mean square: d weights"),
-                        ("layernorm", "mean and variance: d weights, and d biases with `bias`"),
+                        ("rmsnorm", "root mean square"),
+                        ("layernorm", "mean and variance"),
                         ("none", "no norms"),
                     ]),
                     Default::Value("rmsnorm", "what decoders since 2022 use"),
                     "Which norm.",
                 ),
+                Attribute {
+                    quiet: true,
+                    ..flag(
+                        "weight",
+                        Default::Value("true", "OLMo 1 has none"),
+                        "Whether it has weights; without, it normalises and has no parameters.",
+                    )
+                },
                 flag(
                     "bias",
                     Default::ByKind(&[
-                        (&["layernorm"], "true", "LayerNorm as published has one (Ba 2016)"),
+                        (
+                            &["layernorm"],
+                            "model.norm.weight",
+                            "LayerNorm as published has one beside its weights (Ba 2016)",
+                        ),
                         (&["rmsnorm", "none"], "false", "RMSNorm has none (Zhang 2019)"),
                     ]),
                     "Whether it has a bias; only `layernorm` can.",
                 ),
+                Attribute {
+                    aliases: &["norm_position", "pre_norm", "post_norm"],
+                    quiet: true,
+                    ..attribute(
+                        "placement",
+                        Type::Choice(&[
+                            ("pre", "on the input of mixer and feed-forward network"),
+                            ("post", "on their output, before it is added (OLMo 2)"),
+                            ("sandwich", "on both (Gemma 2)"),
+                            ("post_residual", "on the stream, behind the addition (Vaswani 2017, OPT-350m)"),
+                        ]),
+                        Default::Value("pre", "what decoders since 2019 use"),
+                        "Where in a layer they stand.",
+                    )
+                },
+                Attribute {
+                    aliases: &["embedding_norm", "word_embeddings_layernorm"],
+                    quiet: true,
+                    ..flag(
+                        "embedding",
+                        Default::Value("false", "few models have one: BLOOM does"),
+                        "Whether there is one behind the embedding.",
+                    )
+                },
+                Attribute {
+                    aliases: &["final_norm", "final_layer_norm", "ln_f"],
+                    quiet: true,
+                    ..flag(
+                        "final",
+                        Default::Value("true", "pre-norm decoders have one"),
+                        "Whether there is one before the output projection.",
+                    )
+                },
             ],
             blocks: &[],
             aliases: &["normalization", "layer_norm", "layernorm", "rmsnorm"],
         },
+        BlockSchema {
+            kind: "mtp",
+            doc: "Multi-token prediction (DeepSeek-V3 §2.2): modules that are trained and not served. Each has two norms, a \
+                  projection 2d → d, a layer like the last one and a norm; embedding and output are the model's.",
+            naming: Naming::Never,
+            presence: Presence::Declared,
+            attributes: &[Attribute {
+                aliases: &["num_nextn_predict_layers", "modules", "layers"],
+                symbol: Some("M"),
+                ..count(
+                    "depth",
+                    None,
+                    1,
+                    Default::Required,
+                    "Number of modules: each predicts one token further.",
+                )
+            }],
+            blocks: &[],
+            aliases: &["multi_token_prediction", "nextn"],
+        },
+        LAYER,
     ],
     aliases: &["architecture", "network", "arch"],
 };
