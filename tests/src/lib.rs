@@ -1,5 +1,7 @@
 //! What the tests of the whole tool share: the repository's files, and a plan given as text.
 
+pub mod formulas;
+
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 

@@ -119,9 +119,8 @@ fn catalog_files_declare_their_block_and_its_source() {
             ItemKind::Attribute { name, .. } => slice(*name) == "source",
             _ => false,
         });
-        // A model has no attribute for it: its source is a comment.
-        let comment = text.lines().any(|line| line.trim_start().starts_with("# Source"));
-        assert!(source || comment, "{}: no source is named", shown(&path));
+        assert!(source, "{}: no source is named", shown(&path));
+        assert!(text.starts_with("# "), "{}: its first line says what it is", shown(&path));
     }
 }
 

@@ -7,12 +7,17 @@ use llmplan_spec::plan::{Origin, Plan, SettingValue};
 use llmplan_spec::resolve::{Request, resolve};
 use llmplan_spec::schema::suggest;
 use llmplan_spec::source::{Source, SourceKind, Sources};
-use llmplan_spec::units::{Number, Quantity, Unit};
+use llmplan_spec::units::{Number, Quantity};
 
 use crate::args::{CatalogArgs, CatalogCommand, EntryKind, ListFormat};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::render::catalog::{Card, Kind, json, markdown, text};
+
+const PARAMS: &str = "model.params";
+
+/// What names say for a size where it is no number.
+const SIZES: [&str; 8] = ["h", "large", "medium", "micro", "mini", "small", "tiny", "xl"];
 
 /// Lists the catalog, or prints an entry.
 pub(crate) fn run(args: &CatalogArgs, output: &mut Output<'_>) -> Exit {
@@ -28,7 +33,11 @@ fn list(only: Option<EntryKind>, format: ListFormat, output: &mut Output<'_>) ->
     let mut cards = Vec::new();
     for (_, kind) in kinds.into_iter().filter(|(named, _)| only.is_none_or(|only| only == *named)) {
         let entries = catalog::ENTRIES.iter().filter(|entry| entry.kind == kind.word());
-        cards.push((kind, entries.map(|entry| card(entry, kind)).collect::<Vec<_>>()));
+        let mut listed: Vec<Card> = entries.map(|entry| card(entry, kind)).collect();
+        if kind == Kind::Model {
+            listed.sort_by(|a, b| order(a).cmp(&order(b)));
+        }
+        cards.push((kind, listed));
     }
     match format {
         ListFormat::Text => output.print(&text(&cards, output.paint())),
@@ -94,17 +103,37 @@ fn card(entry: &'static Entry, kind: Kind) -> Card {
     if kind == Kind::Model
         && let Some(report) = llmplan_analysis::analyze(&plan, &sources).report
     {
-        for path in ["model.params", "model.active_params"] {
-            if let Some(Value::Count(count)) = report.get(path).map(|quantity| &quantity.value)
-                && let Ok(count) = i128::try_from(*count)
+        let known = [PARAMS, "model.active_params", "model.kv_bytes_per_token"];
+        for quantity in known.into_iter().filter_map(|path| report.get(path)) {
+            if let Value::Count(count) = quantity.value
+                && let Ok(count) = i128::try_from(count)
             {
-                let quantity = Quantity { number: Number::Int(count), unit: Unit::PARAMS };
-                figures.push((path.to_owned(), SettingValue::Quantity(quantity)));
+                let value = Quantity { number: Number::Int(count), unit: quantity.unit };
+                figures.push((quantity.path.clone(), SettingValue::Quantity(value)));
             }
         }
     }
     figures.sort_by(|a, b| a.0.cmp(&b.0));
     Card { name: entry.name, figures }
+}
+
+/// Models stand by family, and in a family by size.
+fn order(card: &Card) -> (String, Option<u128>, &'static str) {
+    let params = card.figures.iter().find(|(path, _)| path == PARAMS).and_then(|(_, value)| match value {
+        SettingValue::Quantity(quantity) => quantity.number.count(),
+        SettingValue::Text(_) => None,
+    });
+    (family(card.name), params, card.name)
+}
+
+/// The parts of a name before the one that says a size: `gemma-3` of `gemma-3-4b-text`.
+fn family(name: &str) -> String {
+    let size = |part: &str| {
+        SIZES.contains(&part) || (part.starts_with(|c: char| c.is_ascii_digit()) && part.contains(['b', 'm']))
+    };
+    let mut parts = name.split('-');
+    let first = parts.next().into_iter();
+    first.chain(parts.take_while(|part| !size(part))).collect::<Vec<_>>().join("-")
 }
 
 /// The attributes of the entry's block. A device's defaults are no figures of that device; a model's are its shape.
@@ -129,5 +158,26 @@ impl Loader for NoFiles {
 
     fn root(&self) -> String {
         String::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_family_is_what_stands_before_the_size() {
+        for (name, expected) in [
+            ("gpt2", "gpt2"),
+            ("gpt2-xl", "gpt2"),
+            ("llama-3.1-70b", "llama-3.1"),
+            ("gemma-3-4b-text", "gemma-3"),
+            ("mixtral-8x7b", "mixtral"),
+            ("bloom-7b1", "bloom"),
+            ("granite-4.0-h-tiny", "granite-4.0"),
+            ("deepseek-v3", "deepseek-v3"),
+        ] {
+            assert_eq!(family(name), expected);
+        }
     }
 }

@@ -26,7 +26,12 @@ pub(crate) struct Card {
     pub(crate) figures: Vec<(String, SettingValue)>,
 }
 
-const NOTES: &[&str] = &[
+const MODEL_NOTES: &[&str] = &[
+    "Active are the parameters that one token passes, where they are not all.",
+    "KV per token is the cache of all layers, in 16 bits.",
+];
+
+const DEVICE_NOTES: &[&str] = &[
     "Peaks are dense, in bf16 or else in fp16; link and network are in one direction.",
     "Prices are list prices; `llmplan catalog show NAME` has their date and all sources.",
 ];
@@ -49,8 +54,8 @@ impl Kind {
 
     fn notes(self) -> &'static [&'static str] {
         match self {
-            Kind::Model => &[],
-            Kind::Device => NOTES,
+            Kind::Model => MODEL_NOTES,
+            Kind::Device => DEVICE_NOTES,
         }
     }
 }
@@ -144,8 +149,10 @@ fn models(cards: &[Card]) -> Table {
         ("name", Align::Left),
         ("parameters", Align::Right),
         ("active", Align::Right),
+        ("experts", Align::Right),
         ("layers", Align::Right),
         ("d_model", Align::Right),
+        ("KV per token", Align::Right),
         ("context", Align::Right),
     ];
     let mut table = Table::new(&columns);
@@ -154,12 +161,21 @@ fn models(cards: &[Card]) -> Table {
             let shown = shown(card, path);
             shown.split(' ').next().unwrap_or_default().to_owned()
         };
+        let params = bare("model.params");
+        let active = Some(bare("model.active_params")).filter(|active| *active != params);
+        let routed = bare("model.moe.experts");
+        let experts = match bare("model.moe.experts_per_token") {
+            taken if taken.is_empty() || routed.is_empty() => String::new(),
+            taken => format!("{taken} of {routed}"),
+        };
         table.push([
             card.name,
-            &bare("model.params"),
-            &bare("model.active_params"),
+            &params,
+            &active.unwrap_or_default(),
+            &experts,
             &bare("model.layers"),
             &bare("model.d_model"),
+            &shown(card, "model.kv_bytes_per_token"),
             &bare("model.context"),
         ]);
     }
@@ -230,13 +246,18 @@ mod tests {
             figure("model.active_params", 12_879_925_248, Unit::PARAMS),
             figure("model.context", 32_768, Unit::TOKENS),
             figure("model.d_model", 4_096, Unit::NONE),
+            figure("model.kv_bytes_per_token", 131_072, Unit::BYTES),
+            figure("model.moe.experts", 8, Unit::NONE),
+            figure("model.moe.experts_per_token", 2, Unit::NONE),
             figure("model.params", 46_702_792_704, Unit::PARAMS),
         ];
         let lists = [(Kind::Model, vec![Card { name: "mixtral-8x7b", figures }])];
         let lines = [
             "Models",
-            "  name          parameters  active  layers  d_model  context",
-            "  mixtral-8x7b       46.7B  12.88B            4,096   32,768",
+            "  name          parameters  active  experts  layers  d_model  KV per token  context",
+            "  mixtral-8x7b       46.7B  12.88B   2 of 8            4,096      131.1 KB   32,768",
+            "  Active are the parameters that one token passes, where they are not all.",
+            "  KV per token is the cache of all layers, in 16 bits.",
             "",
         ];
         assert_eq!(text(&lists, Paint::PLAIN), lines.join("\n"));

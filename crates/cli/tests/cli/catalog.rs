@@ -17,6 +17,17 @@ fn devices_are_listed() {
     assert!(markdown.contains("| h100-sxm | 80 GB | 3.35 TB/s | 989 TFLOP/s |"), "{markdown}");
 }
 
+#[test]
+fn models_are_listed_by_family_and_size() {
+    let folder = Folder::new("catalog-models");
+    let list = folder.run(&["catalog", "list", "models"]);
+    assert_eq!((list.code, list.stderr.as_str()), (0, ""));
+    assert!(list.stdout.lines().all(|line| line.chars().count() <= 100), "{}", list.stdout);
+    assert_snapshot!("catalog_models", list.stdout);
+    let markdown = folder.run(&["catalog", "list", "models", "--format", "markdown"]).stdout;
+    assert!(markdown.contains("| mixtral-8x7b | 46.7B | 12.88B | 2 of 8 | 32 |"), "{markdown}");
+}
+
 /// Every entry has its line, and a kind without entries its heading.
 #[test]
 fn alone_it_lists_everything() {

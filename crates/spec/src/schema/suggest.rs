@@ -20,16 +20,23 @@ pub fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) ->
     best.map(|(_, candidate)| candidate)
 }
 
-/// The candidates that a name is a part of, or that begin with the same word: `h100` is `h100-sxm` and `h100-pcie`.
+/// The candidates that begin with a name, else those that it is a part of, else those that begin with the same word:
+/// `h100` is `h100-sxm` and `h100-pcie`.
 pub fn family<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Vec<&'c str> {
     let plain = |text: &str| text.to_lowercase().replace(['_', ' '], "-");
     let name = plain(name);
     let word = |text: &str| text.split('-').next().unwrap_or_default().to_owned();
-    let (contained, related): (Vec<&str>, Vec<&str>) = candidates
-        .into_iter()
-        .filter(|candidate| candidate.contains(&name) || word(candidate) == word(&name))
-        .partition(|candidate| candidate.contains(&name));
-    if contained.is_empty() { related } else { contained }
+    let (mut first, mut contained, mut related) = (Vec::new(), Vec::new(), Vec::new());
+    for candidate in candidates {
+        if candidate.starts_with(&name) {
+            first.push(candidate);
+        } else if candidate.contains(&name) {
+            contained.push(candidate);
+        } else if word(candidate) == word(&name) {
+            related.push(candidate);
+        }
+    }
+    [first, contained, related].into_iter().find(|found| !found.is_empty()).unwrap_or_default()
 }
 
 /// Insertions, deletions, replacements and swaps of neighbours that turn one name into the other.
@@ -206,6 +213,7 @@ mod tests {
     fn a_name_without_its_variant_is_a_family() {
         let known = ["a100-80gb", "h100-pcie", "h100-sxm", "l4"];
         assert_eq!(family("H100", known), ["h100-pcie", "h100-sxm"]);
+        assert_eq!(family("h100", ["h100-sxm", "study-h100-1.7b"]), ["h100-sxm"]);
         assert_eq!(family("h100-sxm5-80gb", known), ["h100-pcie", "h100-sxm"]);
         assert_eq!(family("abacus", known), Vec::<&str>::new());
     }
