@@ -13,6 +13,7 @@ mod quantities;
 pub mod report;
 mod requirements;
 mod sections;
+pub mod tensors;
 mod traffic;
 mod training;
 

@@ -62,6 +62,17 @@ Exit codes:
   1  the configuration is at fault, or the language has no words for its model
   2  wrong usage, or a file that cannot be read or written";
 
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  llmplan verify model.llm model.safetensors
+  llmplan verify model.llm model.safetensors.index.json
+  llmplan verify plan.llm checkpoints/step-1000/ --format json
+
+Exit codes:
+  0  plan and checkpoint have the same tensors
+  1  they differ, or the plan is at fault
+  2  wrong usage, or a file that cannot be read or breaks its format";
+
 const DOCS_EXAMPLES: &str = "\
 Topics:
   a block (`training`), an attribute or quantity (`training.mfu`), `units`
@@ -106,6 +117,7 @@ pub(crate) enum Command {
     Fmt(FmtArgs),
     Explain(ExplainArgs),
     Import(ImportArgs),
+    Verify(VerifyArgs),
     Docs(DocsArgs),
     Catalog(CatalogArgs),
 }
@@ -205,6 +217,38 @@ pub(crate) struct ImportArgs {
     pub(crate) output: Option<String>,
 }
 
+/// Compare a model with a checkpoint, tensor by tensor.
+///
+/// Of safetensors files only the headers are read: names, shapes and types. Names are those of Hugging Face. A matrix may
+/// be stored either way round, fused with others or split by expert; biases, buffers and tied embeddings count.
+#[derive(Args, Debug)]
+#[command(after_help = VERIFY_EXAMPLES)]
+pub(crate) struct VerifyArgs {
+    /// A plan, or - for standard input
+    #[arg(value_name = "PLAN")]
+    pub(crate) plan_file: String,
+
+    /// A safetensors file, the index of several (model.safetensors.index.json), or a folder with either
+    #[arg(value_name = "CHECKPOINT")]
+    pub(crate) checkpoint: String,
+
+    /// Which plan of the file, where there are several; the first if left out
+    #[arg(long, value_name = "NAME")]
+    pub(crate) plan: Option<String>,
+
+    /// Set an attribute without editing the plan. May be repeated
+    #[arg(long, value_name = "PATH=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<String>,
+
+    /// How to print what was found
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = VerifyFormat::Text)]
+    pub(crate) format: VerifyFormat,
+
+    /// Print the verdict only (text)
+    #[arg(long)]
+    pub(crate) brief: bool,
+}
+
 /// Print the language reference.
 #[derive(Args, Debug)]
 #[command(after_help = DOCS_EXAMPLES)]
@@ -285,6 +329,14 @@ pub(crate) enum TreeFormat {
     /// An indented tree
     Text,
     /// The same tree as JSON
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VerifyFormat {
+    /// Tables of at most 100 columns
+    Text,
+    /// One object with every total, part and difference
     Json,
 }
 

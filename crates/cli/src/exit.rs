@@ -5,7 +5,8 @@
 pub enum Exit {
     /// 0: nothing to complain about.
     Fine,
-    /// 1: a plan is at fault: an error in it, a broken `require`, or a layout that `fmt --check` would change.
+    /// 1: a plan is at fault: an error in it, a broken `require`, a layout that `fmt --check` would change, or another
+    /// checkpoint than `verify` was given.
     PlanAtFault,
     /// 2: the command line, a file or a stream is at fault.
     Trouble,

@@ -10,6 +10,7 @@ mod inputs;
 mod load;
 mod output;
 mod render;
+mod verify;
 
 pub use exit::Exit;
 
@@ -54,6 +55,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, console: Console<'_>) -> Ex
                 Command::Fmt(args) => commands::fmt::run(&args, stdin, &mut output),
                 Command::Explain(args) => commands::explain::run(&args, stdin, &mut output),
                 Command::Import(args) => commands::import::run(&args, stdin, &mut output),
+                Command::Verify(args) => commands::verify::run(&args, stdin, &mut output),
                 Command::Docs(args) => commands::docs::run(&args, &mut output),
                 Command::Catalog(args) => commands::catalog::run(&args, &mut output),
             }

@@ -77,7 +77,10 @@ fn quantity(
 }
 
 /// The plan that was asked for, or the first; says which where there was a choice.
-fn choose<'p>(
+///
+/// # Errors
+/// Where the file has no such plan.
+pub(super) fn choose<'p>(
     plans: &'p [Outcome],
     name: Option<&str>,
     file: &str,
@@ -107,7 +110,7 @@ fn choose<'p>(
         (None, Some(name)) if !plans.is_empty() => {
             Err((Exit::PlanAtFault, format!("`{file}` has no plan `{name}`; it has {}", known())))
         }
-        (None, _) => Err((Exit::PlanAtFault, format!("`{file}` has no plan to explain"))),
+        (None, _) => Err((Exit::PlanAtFault, format!("`{file}` has no plan"))),
     }
 }
 

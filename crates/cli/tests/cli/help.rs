@@ -13,6 +13,7 @@ fn every_command_has_help() {
         &["fmt"],
         &["explain"],
         &["import"],
+        &["verify"],
         &["docs"],
         &["catalog"],
         &["catalog", "list"],

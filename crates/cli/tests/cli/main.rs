@@ -11,3 +11,7 @@ mod help;
 mod import;
 mod streams;
 mod support;
+mod verify;
+mod verify_families;
+mod verify_hostile;
+mod verify_support;
