@@ -23,6 +23,7 @@ pub(crate) fn all(q: &Quantities<'_>) -> Vec<Section> {
         flops::per_token(q),
         flops::conventions(q),
         flops::intensity(q),
+        model::experts(q),
         memory(q),
         data(q),
         run(q),

@@ -202,6 +202,24 @@ pub(super) fn cache(q: &Quantities<'_>) -> Section {
     section("KV cache of one sequence, in 16 bits", &["Part", "memory", "of", "formula"], 2, rows, Vec::new())
 }
 
+/// How many tokens of a sequence an expert is sent.
+pub(super) fn experts(q: &Quantities<'_>) -> Section {
+    let rows: Vec<Row> = [
+        ("Mean", "model.moe.tokens_per_expert", "what each sees under an even load"),
+        ("Busiest", "model.moe.busiest_expert", "at the declared imbalance"),
+        ("Slots", "model.moe.slots_per_expert", "at the declared capacity; more are dropped"),
+    ]
+    .into_iter()
+    .filter(|(_, path, _)| q.get(path).is_some())
+    .map(|(label, path, words)| {
+        let cells = vec![label.to_owned(), q.display(path), words.to_owned(), symbols(q, path)];
+        row(path, cells, false)
+    })
+    .collect();
+    let columns = ["Expert", "of a sequence", "what", "formula"];
+    section("Load of one expert", &columns, 2, rows, Vec::new())
+}
+
 /// Until when the cache grows with each token.
 fn growth_words(q: &Quantities<'_>) -> &'static str {
     let bounded = q.plan.model.kinds.iter().any(|kind| match &kind.layer.mixer {

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    Attribute, BLOCKS, BlockSchema, DERIVED, Default, Derived, Naming, Type, declared, derived, suggest,
-    symbol,
+    Attribute, BLOCKS, BlockSchema, DERIVED, Default, Derived, Naming, Presence, Type, declared, derived,
+    suggest, symbol,
 };
 use crate::codes::Code;
 use crate::expr::Function;
@@ -132,6 +132,9 @@ fn block(path: &str, schema: &BlockSchema) -> String {
         Naming::Optional => text.push_str("It may have a name.\n"),
         Naming::Required | Naming::Keyed => text.push_str("It has a name.\n"),
         Naming::Never => {}
+    }
+    if schema.presence == Presence::Declared && schema.naming == Naming::Never {
+        text.push_str("It is there only where it is written.\n");
     }
     if schema.naming == Naming::Keyed {
         let _ = writeln!(text, "In paths the name follows the kind: `{path}.NAME`.");

@@ -508,6 +508,7 @@ pub(super) const MOE: BlockSchema = BlockSchema {
             )
         },
         Attribute {
+            symbol: Some("capacity"),
             aliases: &["capacity_factor", "moe_capacity_factor", "expert_capacity"],
             ..attribute(
                 "capacity",
@@ -517,6 +518,7 @@ pub(super) const MOE: BlockSchema = BlockSchema {
             )
         },
         Attribute {
+            symbol: Some("imbalance"),
             aliases: &["load_imbalance", "imbalance_factor"],
             quiet: true,
             ..attribute(

@@ -288,6 +288,7 @@ pub fn symbol(path: &str) -> Option<&'static str> {
         "model.params" => Some("N"),
         "model.active_params" => Some("N_active"),
         "model.padded_vocab" => Some("V"),
+        "model.moe.tokens_per_expert" => Some("mean"),
         "flops.sequence" => Some("T"),
         "training.tokens" => Some("D"),
         _ => declared(path).and_then(|attribute| attribute.symbol),
