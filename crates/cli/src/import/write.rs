@@ -34,7 +34,7 @@ pub(crate) fn model(name: &str, source: &str, shape: &Shape) -> String {
     }
     let dense = shape.ffn.filter(|_| has(FeedForward::Dense));
     if let Some(ffn) = &dense {
-        w.ffn(ffn, shape.d_model);
+        w.ffn(ffn);
     }
     if let Some(moe) = &shape.moe {
         w.moe(moe, dense.map_or(FfnKind::Gelu, |ffn| ffn.kind));
@@ -77,14 +77,6 @@ fn feed_forward(feed_forward: FeedForward) -> &'static str {
         FeedForward::Dense => "dense",
         FeedForward::Moe => "moe",
         FeedForward::None => "none",
-    }
-}
-
-/// The width that the language gives an FFN of its own accord.
-fn implied_d_ff(kind: FfnKind, d_model: u64) -> u64 {
-    match kind {
-        FfnKind::Swiglu | FfnKind::Geglu | FfnKind::Reglu => 256 * d_model.div_ceil(96),
-        _ => 4 * d_model,
     }
 }
 
@@ -165,7 +157,7 @@ impl Writer {
                     w.count("v_dim", attention.v_dim, latent.nope_dim);
                 }
                 None => {
-                    w.count("kv_heads", attention.kv_heads, attention.heads);
+                    w.set("kv_heads", number(attention.kv_heads));
                     let divides = d_model.is_multiple_of(attention.heads);
                     w.count(
                         "head_dim",
@@ -204,10 +196,10 @@ impl Writer {
         self.unless("qk_norm", view.qk_norm.word(), from.qk_norm.word());
     }
 
-    fn ffn(&mut self, ffn: &Ffn, d_model: u64) {
+    fn ffn(&mut self, ffn: &Ffn) {
         self.nested("ffn", |w| {
             w.unless("kind", ffn.kind.word(), FfnKind::Gelu.word());
-            w.count("d_ff", ffn.d_ff, implied_d_ff(ffn.kind, d_model));
+            w.set("d_ff", number(ffn.d_ff));
             w.flag("bias", ffn.bias);
         });
     }
