@@ -151,6 +151,19 @@ impl Loader for Project {
     }
 }
 
+/// Stands for the files of texts that import nothing.
+pub(crate) struct NoFiles;
+
+impl Loader for NoFiles {
+    fn load(&self, _: &str) -> Result<String, LoadError> {
+        Err(LoadError::NotFound)
+    }
+
+    fn root(&self) -> String {
+        String::new()
+    }
+}
+
 /// The names of a relative path; `None` where one is no text.
 fn segments(path: &Path) -> Option<Vec<String>> {
     path.components().map(|component| component.as_os_str().to_str().map(str::to_owned)).collect()

@@ -2,7 +2,6 @@
 
 use llmplan_analysis::report::Value;
 use llmplan_spec::catalog::{self, Entry};
-use llmplan_spec::loader::{LoadError, Loader};
 use llmplan_spec::plan::{Origin, Plan, SettingValue};
 use llmplan_spec::resolve::{Request, resolve};
 use llmplan_spec::schema::suggest;
@@ -11,6 +10,7 @@ use llmplan_spec::units::{Number, Quantity};
 
 use crate::args::{CatalogArgs, CatalogCommand, EntryKind, ListFormat};
 use crate::exit::Exit;
+use crate::load::NoFiles;
 use crate::output::Output;
 use crate::render::catalog::{Card, Kind, json, markdown, text};
 
@@ -146,19 +146,6 @@ fn attributes(plan: &Plan, kind: Kind) -> Vec<(String, SettingValue)> {
                 || setting.path == "device.kind")
     });
     known.map(|setting| (setting.path.clone(), setting.value.clone())).collect()
-}
-
-/// The catalog imports nothing.
-struct NoFiles;
-
-impl Loader for NoFiles {
-    fn load(&self, _: &str) -> Result<String, LoadError> {
-        Err(LoadError::NotFound)
-    }
-
-    fn root(&self) -> String {
-        String::new()
-    }
 }
 
 #[cfg(test)]

@@ -44,6 +44,11 @@ pub(crate) fn run(args: &ImportArgs, stdin: &mut dyn Read, output: &mut Output<'
         output.print(&imported.text);
         return Exit::Fine;
     };
+    if matches!(&input, Input::File(own) if same(own, path)) {
+        output.trouble(&format!("`{}` is the configuration itself; it would be lost", load::shown(path)));
+        output.advice("name another file, such as `-o model.llm`");
+        return Exit::Trouble;
+    }
     match fs::write(path, &imported.text) {
         Ok(()) => Exit::Fine,
         Err(error) => {
@@ -51,6 +56,11 @@ pub(crate) fn run(args: &ImportArgs, stdin: &mut dyn Read, output: &mut Output<'
             Exit::Trouble
         }
     }
+}
+
+/// Whether two paths lead to one file.
+fn same(one: &str, other: &str) -> bool {
+    matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// The name that a file gives its model: its own, or for a `config.json` that of its folder.

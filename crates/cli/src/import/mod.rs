@@ -12,8 +12,13 @@ mod write;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use llmplan_spec::diagnostic::Severity;
 use llmplan_spec::format::format;
-use llmplan_spec::source::FileId;
+use llmplan_spec::resolve::{self, resolve};
+use llmplan_spec::source::{FileId, Source, SourceKind, Sources};
+
+use crate::load::NoFiles;
+use crate::render::verdict::plural;
 
 use fields::Fields;
 use json::{Json, Object};
@@ -87,7 +92,8 @@ pub(crate) fn import(request: Request<'_>) -> Result<Imported, Vec<Fault>> {
     let kind = defaults::of(own).map_err(one)?;
     let fields = Fields::new(&part.object, &kind, part.prefix);
     let shape = reader(&fields);
-    let notes = fields.into_notes();
+    let mut notes = fields.into_notes();
+    notes.faults.extend(beyond(&part, shape.layers.len() as u64));
     if !notes.faults.is_empty() {
         return Err(notes.faults);
     }
@@ -102,7 +108,62 @@ pub(crate) fn import(request: Request<'_>) -> Result<Imported, Vec<Fault>> {
     let source = format!("config.json of the model type {}", kind.name);
     let text = header::comment(request.file, &kind.name, &imported) + &write::model(&name, &source, &shape);
     imported.text = format(&text, FileId(0)).text;
-    Ok(imported)
+    match faults_of(&imported.text) {
+        faults if faults.is_empty() => Ok(imported),
+        faults => Err(faults),
+    }
+}
+
+/// Lists of a configuration that do not fit its layers: as long as those, or numbers of some of them.
+fn beyond(part: &Part<'_>, layers: u64) -> Vec<Fault> {
+    let lists = part.object.iter().filter_map(|(key, value)| match value {
+        Json::List(list) => Some((key.as_str(), list)),
+        _ => None,
+    });
+    let fault = |key: &str, what: String| {
+        let title = format!("`{}{key}` {what}", part.prefix);
+        Fault::new(title).help(format!("the model has {layers} layers, numbered from 0"))
+    };
+    lists
+        .filter_map(|(key, list)| match key {
+            "layer_types" | "mlp_layer_types" if list.len() as u64 != layers => {
+                Some(fault(key, format!("names {}", plural(list.len(), "layer"))))
+            }
+            "mlp_only_layers" | "attn_layer_indices" | "moe_layers" => {
+                let number = list.iter().find_map(|item| match item {
+                    Json::Count(number) if *number >= layers => Some(number),
+                    _ => None,
+                })?;
+                Some(fault(key, format!("names layer {number}")))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+/// What keeps a text from being a model: shapes that do not fit are told by the language itself.
+fn faults_of(text: &str) -> Vec<Fault> {
+    let mut sources = Sources::default();
+    let file = sources.add(Source { name: String::new(), text: text.to_owned(), kind: SourceKind::File });
+    let resolution = resolve(resolve::Request {
+        sources: &mut sources,
+        file,
+        path: "",
+        loader: &NoFiles,
+        params: &llmplan_analysis::count,
+        set: &[],
+    });
+    let errors =
+        resolution.diagnostics.into_iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+    errors
+        .map(|diagnostic| {
+            let fault = Fault::new(format!("this is no model: {}", diagnostic.title));
+            match diagnostic.help.first() {
+                Some(help) => fault.help(help),
+                None => fault,
+            }
+        })
+        .collect()
 }
 
 /// The object that describes the language model.
