@@ -61,13 +61,15 @@ fn sequence(q: &mut Quantities<'_>) -> u64 {
     let plan = q.plan;
     let trained = plan.training.as_ref().and_then(|training| training.sequence);
     let path = match (trained, plan.model.context) {
-        (Some(sequence), _) => Some((sequence, "training.sequence")),
-        (None, Some(context)) => Some((context, "model.context")),
+        (Some(sequence), _) => Some((sequence, "training.sequence", "as declared")),
+        (None, Some(context)) => {
+            Some((context, "model.context", "the whole context: `training.sequence` is not declared"))
+        }
         (None, None) => None,
     };
     match path {
-        Some((sequence, path)) => {
-            q.count("flops.sequence", Some(u128::from(sequence)), path, "as declared");
+        Some((sequence, path, source)) => {
+            q.count("flops.sequence", Some(u128::from(sequence)), path, source);
             sequence
         }
         None => {

@@ -20,7 +20,7 @@ mod training;
 use llmplan_spec::diagnostic::Diagnostic;
 use llmplan_spec::plan::{
     AttentionConvention, BytesConvention, FeedForward, LayerKind, Mixer, Model, Origin, ParamsConvention,
-    Plan, SettingValue,
+    Plan, Reach, SettingValue,
 };
 use llmplan_spec::schema;
 use llmplan_spec::source::Sources;
@@ -83,10 +83,11 @@ pub fn count(model: &Model) -> Option<(u128, u128)> {
 }
 
 /// The numbers of `--brief`, of those a plan has.
-const HEADLINE: [&str; 11] = [
+const HEADLINE: [&str; 12] = [
     "model.params",
     "model.active_params",
     "memory.weights_only.bf16",
+    "flops.sequence",
     "flops.forward_per_token",
     "flops.training_per_token",
     "memory.model_states",
@@ -101,15 +102,7 @@ fn conventions(plan: &Plan) -> Vec<String> {
     let convention = plan.convention;
     vec![
         "a multiply-add is 2 FLOP; lookups, norms, activations and softmax are not counted".to_owned(),
-        match convention.attention {
-            AttentionConvention::Full => {
-                "attention is full: all T² scores count (convention.attention = full)"
-            }
-            AttentionConvention::Causal => {
-                "attention is causal: T(T+1)/2 scores count (convention.attention = causal)"
-            }
-        }
-        .to_owned(),
+        attention_convention(plan),
         match convention.params {
             ParamsConvention::Total => "N is all parameters, embeddings included (convention.params = total)",
             ParamsConvention::NonEmbedding => {
@@ -136,6 +129,13 @@ fn assumptions(q: &Quantities<'_>) -> Vec<Assumption> {
             path: sequence.path.clone(),
             value: sequence.display.clone(),
             why: place.trim_start_matches("default: ").to_owned(),
+        });
+    } else if q.plan.training.as_ref().is_none_or(|training| training.sequence.is_none()) {
+        assumptions.push(Assumption {
+            path: "flops.sequence".to_owned(),
+            value: q.display("flops.sequence"),
+            why: "`training.sequence` is not declared: FLOPs are counted for the model's whole context"
+                .to_owned(),
         });
     }
     for setting in &q.plan.settings {
@@ -185,4 +185,37 @@ fn absent(q: &Quantities<'_>, path: &str) -> bool {
         |kind: &LayerKind| matches!(&kind.layer.mixer, Mixer::Attention(own) if own.latent.is_some());
     let derived = path.ends_with("attention.head_dim") || path.ends_with("attention.kv_heads");
     (part("attention") && !attends) || (part("ffn") && !dense) || (derived && kinds.iter().all(latent))
+}
+
+/// Which scores count, and what keeps some from being computed.
+fn attention_convention(plan: &Plan) -> String {
+    let reaches: Vec<Reach> = plan
+        .model
+        .kinds
+        .iter()
+        .filter_map(|kind| match &kind.layer.mixer {
+            Mixer::Attention(own) => Some(own.reach),
+            _ => None,
+        })
+        .collect();
+    let documents = plan.training.as_ref().is_some_and(|training| training.documents.is_some());
+    let bounds: Vec<&str> = [
+        (reaches.iter().any(|reach| matches!(reach, Reach::Window(_))), "windows"),
+        (reaches.iter().any(|reach| matches!(reach, Reach::Chunk(_))), "chunks"),
+        (documents, "documents"),
+    ]
+    .into_iter()
+    .filter_map(|(there, word)| there.then_some(word))
+    .collect();
+    let (word, scores) = match plan.convention.attention {
+        AttentionConvention::Full => {
+            ("full", if bounds.is_empty() { "all T² scores count" } else { "all scores count" })
+        }
+        AttentionConvention::Causal => (
+            "causal",
+            if bounds.is_empty() { "T(T+1)/2 scores count" } else { "scores that are not masked count" },
+        ),
+    };
+    let within = if bounds.is_empty() { String::new() } else { format!(" within {}", bounds.join(" and ")) };
+    format!("attention is {word}: {scores}{within} (convention.attention = {word})")
 }

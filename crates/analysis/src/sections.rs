@@ -194,6 +194,9 @@ fn where_rules_fail(q: &Quantities<'_>) -> Vec<String> {
             q.display("flops.attention_share"),
         ));
     }
+    if q.get("flops.forward.mtp").is_some() {
+        notes.push("2N and 6N leave multi-token prediction out: N is what is served.".to_owned());
+    }
     let share = q.display("model.params.embedding_share");
     notes.push(match q.get("model.params.active_experts") {
         None => format!(

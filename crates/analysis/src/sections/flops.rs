@@ -1,5 +1,7 @@
 //! The tables of FLOPs: by component, per token, by convention, and over the bytes that move.
 
+use llmplan_spec::plan::Documents;
+
 use super::{row, section, share, symbols};
 use crate::flops::PRODUCTS;
 use crate::quantities::Quantities;
@@ -51,15 +53,25 @@ pub(super) fn forward(q: &Quantities<'_>) -> Section {
             rows.push(row(path, cells, false));
         }
     }
-    let title = format!("One sequence of T = {}", q.display("flops.sequence"));
+    let title = format!("One sequence of T = {}{}", q.display("flops.sequence"), documents_words(q));
     section(&title, &["Component", "FLOP", "share", "formula"], 1, rows, Vec::new())
+}
+
+/// What the sequence is packed from.
+fn documents_words(q: &Quantities<'_>) -> String {
+    match q.plan.training.as_ref().and_then(|training| training.documents.as_ref()) {
+        None => String::new(),
+        Some(Documents::Listed(lengths)) => format!(" in {} documents", lengths.len()),
+        Some(Documents::Alike(length)) => format!(" in documents of {length}"),
+    }
 }
 
 /// Per token, with the rules of thumb.
 pub(super) fn per_token(q: &Quantities<'_>) -> Section {
     let served = q.get("flops.inference_per_token").is_some();
     let n = if q.get("model.params.active_experts").is_some() { "N_active" } else { "N" };
-    let forward = if served { "Forward, in training" } else { "Forward, also inference" };
+    let packed = !documents_words(q).is_empty();
+    let forward = if served || packed { "Forward, in training" } else { "Forward, also inference" };
     let rows = [
         (forward, "flops.forward_per_token", "flops.rule_of_thumb.forward", "2"),
         ("Forward, in inference", "flops.inference_per_token", "", ""),

@@ -2,7 +2,7 @@
 
 use llmplan_spec::plan::{
     Arrangement, Attention, BytesConvention, FeedForward, Layer, Mixer, Moe, OutputGate, Position, QkNorm,
-    Reach,
+    Reach, Run,
 };
 use llmplan_spec::units::format::{self, BytePrefix};
 use llmplan_spec::units::{Number, Unit};
@@ -72,6 +72,9 @@ pub(super) fn parameters(q: &Quantities<'_>) -> Section {
                 .to_owned(),
         );
     }
+    if q.get("model.params.mtp").is_some() {
+        notes.push("Active leaves multi-token prediction out: it is trained, and not served.".to_owned());
+    }
     section("Parameters", &["Component", "parameters", "share", "formula"], 1, rows, notes)
 }
 
@@ -105,10 +108,23 @@ pub(super) fn layers(q: &Quantities<'_>) -> Section {
 fn order(q: &Quantities<'_>) -> String {
     let model = &q.plan.model;
     let name = |kind: usize| model.kinds.get(kind).map_or("", |kind| kind.name.as_str());
-    let run = |run: &llmplan_spec::plan::Run| format!("{} × {}", run.repeat, name(run.kind));
-    let shown: Vec<String> = model.order.iter().take(6).map(run).collect();
-    let rest = if model.order.len() > shown.len() { ", …" } else { "" };
-    format!("In order: {}{rest}", shown.join(", "))
+    let run = |run: &Run| format!("{} × {}", run.repeat, name(run.kind));
+    let runs = &model.order;
+    // The shortest beginning that the rest repeats: at least once in full, and perhaps cut off at the end.
+    let repeats = |period: &usize| (*period..runs.len()).all(|at| runs[at] == runs[at - period]);
+    let period = (1..=runs.len() / 2).find(repeats).filter(|period| *period <= 12);
+    let words = |runs: &[Run]| runs.iter().map(run).collect::<Vec<_>>().join(", ");
+    match period {
+        Some(period) => {
+            let (times, rest) = (runs.len() / period, words(&runs[runs.len() - runs.len() % period..]));
+            let behind = if rest.is_empty() { String::new() } else { format!(", then {rest}") };
+            format!("In order: {times} times {}{behind}", words(&runs[..period]))
+        }
+        None => {
+            let rest = if runs.len() > 12 { ", …" } else { "" };
+            format!("In order: {}{rest}", words(&runs[..runs.len().min(12)]))
+        }
+    }
 }
 
 /// What a layer is, in a few words.

@@ -116,12 +116,12 @@ fn name(name: &str, substitution: Substitution<'_>) -> String {
 /// The field's symbol; of a kind of layer with its name behind: `a_full`.
 fn symbol(path: &str) -> String {
     if let Some((kind, _)) = path.strip_prefix("flops.pairs.").and_then(|rest| rest.split_once('.')) {
-        return format!("pairs_{kind}");
+        return format!("pairs_{}", kind.replace('-', "_"));
     }
     let kind = path.strip_prefix("model.layer.").and_then(|rest| rest.split_once('.'));
     match (kind, schema::symbol(path)) {
-        (Some((kind, "count")), _) => format!("L_{kind}"),
-        (Some((kind, _)), Some(symbol)) => format!("{symbol}_{kind}"),
+        (Some((kind, "count")), _) => format!("L_{}", kind.replace('-', "_")),
+        (Some((kind, _)), Some(symbol)) => format!("{symbol}_{}", kind.replace('-', "_")),
         (_, symbol) => symbol.unwrap_or(path).to_owned(),
     }
 }

@@ -60,6 +60,16 @@ pub(super) fn layer(values: &mut Values<'_>, names: &mut Names<'_>, layer: Optio
         let (at, of) = ("moe.experts_per_token", "moe.experts");
         conflict(values, title, at, of, "`experts_per_token` is at most `experts`");
     }
+    if let FeedForward::Moe(moe) = layer.feed_forward {
+        // No expert is sent more tokens than there are: E/K times the mean.
+        let most = moe.experts as f64 / moe.experts_per_token.max(1) as f64;
+        if moe.imbalance > most && moe.experts_per_token <= moe.experts {
+            let title = format!("no expert can have {} times the mean load", moe.imbalance);
+            let help =
+                format!("at most `experts` / `experts_per_token` = {most}: then it is sent every token");
+            conflict(values, title, "moe.imbalance", "moe.experts_per_token", &help);
+        }
+    }
     if layer.mixer == Mixer::None && layer.feed_forward == FeedForward::None {
         let title = "the layer is empty: it has neither a mixer nor a feed-forward network".to_owned();
         conflict(values, title, "mixer", "feed_forward", "one of `mixer` and `feed_forward` is not `none`");

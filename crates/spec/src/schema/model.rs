@@ -77,8 +77,10 @@ pub(super) const MODEL: BlockSchema = BlockSchema {
                 "context",
                 Some(Noun::Tokens),
                 1,
-                Default::Absent("learned positions and the table of the KV cache need it, nothing else does"),
-                "Longest sequence the model is made for.",
+                Default::Absent(
+                    "learned positions need it; without it FLOPs and the KV cache are those of the training sequence, else of 2048 tokens",
+                ),
+                "Longest sequence the model is made for; FLOPs are counted for it where `training.sequence` is left out.",
             )
         },
         Attribute {
