@@ -1,5 +1,6 @@
 //! What a verification found, as text and as JSON.
 
+use llmplan_spec::plan::{Origin, SettingValue};
 use llmplan_spec::units::format::{BytePrefix, grouped, quantity};
 use llmplan_spec::units::{Number, Unit};
 use serde::Serialize;
@@ -181,6 +182,19 @@ impl Verified<'_> {
         table.without_empty_columns()
     }
 
+    /// That a plan says another precision than the checkpoint has, where it says one.
+    fn other_precision(&self) -> Option<String> {
+        let setting = self.plan.setting("training.precision")?;
+        let (Origin::Declared(_), SettingValue::Text(own)) = (&setting.origin, &setting.value) else {
+            return None;
+        };
+        let types: Vec<String> = self.comparison.types.keys().map(|dtype| type_word(dtype)).collect();
+        (!types.is_empty() && !types.contains(own)).then(|| {
+            let types = types.join(" and ");
+            format!("The plan trains in {own}, the checkpoint is in {types}: bytes are those of the checkpoint's types.")
+        })
+    }
+
     /// What to know beside the comparison.
     fn notes(&self) -> Vec<String> {
         let differences = &self.comparison.differences;
@@ -196,6 +210,7 @@ impl Verified<'_> {
                     .to_owned(),
             );
         }
+        notes.extend(self.other_precision());
         if has(What::Shape) {
             notes.push(
                 "The plan's matrices are inputs × outputs; either way round is equal to a checkpoint's."

@@ -462,7 +462,15 @@ impl Assembler<'_> {
             && !draft.layers.iter().any(|own| own == name)
         {
             let title = format!("the model has no layer block `{name}`");
-            self.diagnostics.push(Diagnostic::error(Code::InvalidOverride, change.span, title));
+            let known: Vec<String> = draft.layers.iter().map(|own| format!("`{own}`")).collect();
+            let help = match (name, known.is_empty()) {
+                ("base", _) => {
+                    "layers that no block picks are as the model says: leave `layer.base` out".to_owned()
+                }
+                (_, true) => format!("declare `layer {name} {{ … }}` in the model"),
+                (_, false) => format!("its blocks are {}", known.join(", ")),
+            };
+            self.diagnostics.push(Diagnostic::error(Code::InvalidOverride, change.span, title).help(help));
             return false;
         }
         change.ty = schema::declared(&change.path).map_or(&STAGE, |attribute| &attribute.ty);
