@@ -6,6 +6,8 @@ use std::path::{Component, Path, PathBuf};
 
 use llmplan_spec::limits::MAX_FILE_BYTES;
 use llmplan_spec::loader::{LoadError, Loader};
+use llmplan_spec::resolve::{Request, Resolution, resolve};
+use llmplan_spec::source::{Source, SourceKind, Sources};
 
 use crate::inputs::Input;
 
@@ -151,8 +153,22 @@ impl Loader for Project {
     }
 }
 
-/// Stands for the files of texts that import nothing.
-pub(crate) struct NoFiles;
+/// Resolves a text that stands alone: one that imports nothing, and is no file of the user's.
+pub(crate) fn resolve_alone(name: &str, text: String) -> (Sources, Resolution) {
+    let mut sources = Sources::default();
+    let file = sources.add(Source { name: name.to_owned(), text, kind: SourceKind::File });
+    let resolution = resolve(Request {
+        sources: &mut sources,
+        file,
+        path: "",
+        loader: &NoFiles,
+        params: &llmplan_analysis::count,
+        set: &[],
+    });
+    (sources, resolution)
+}
+
+struct NoFiles;
 
 impl Loader for NoFiles {
     fn load(&self, _: &str) -> Result<String, LoadError> {

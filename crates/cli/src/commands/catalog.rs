@@ -3,14 +3,12 @@
 use llmplan_analysis::report::Value;
 use llmplan_spec::catalog::{self, Entry};
 use llmplan_spec::plan::{Origin, Plan, SettingValue};
-use llmplan_spec::resolve::{Request, resolve};
 use llmplan_spec::schema::suggest;
-use llmplan_spec::source::{Source, SourceKind, Sources};
 use llmplan_spec::units::{Number, Quantity};
 
 use crate::args::{CatalogArgs, CatalogCommand, EntryKind, ListFormat};
 use crate::exit::Exit;
-use crate::load::NoFiles;
+use crate::load::resolve_alone;
 use crate::output::Output;
 use crate::render::catalog::{Card, Kind, json, markdown, text};
 
@@ -85,16 +83,7 @@ fn card(entry: &'static Entry, kind: Kind) -> Card {
             entry.name
         ),
     };
-    let mut sources = Sources::default();
-    let file = sources.add(Source { name: "catalog".to_owned(), text, kind: SourceKind::File });
-    let resolution = resolve(Request {
-        sources: &mut sources,
-        file,
-        path: "",
-        loader: &NoFiles,
-        params: &llmplan_analysis::count,
-        set: &[],
-    });
+    let (sources, resolution) = resolve_alone("catalog", text);
     // A test holds that every entry is sound; one that is not still has its line.
     let Some(plan) = resolution.plans.into_iter().next() else {
         return Card { name: entry.name, figures: Vec::new() };

@@ -14,10 +14,9 @@ use std::collections::BTreeSet;
 
 use llmplan_spec::diagnostic::Severity;
 use llmplan_spec::format::format;
-use llmplan_spec::resolve::{self, resolve};
-use llmplan_spec::source::{FileId, Source, SourceKind, Sources};
+use llmplan_spec::source::FileId;
 
-use crate::load::NoFiles;
+use crate::load::resolve_alone;
 use crate::render::verdict::plural;
 
 use fields::Fields;
@@ -143,16 +142,7 @@ fn beyond(part: &Part<'_>, layers: u64) -> Vec<Fault> {
 
 /// What keeps a text from being a model: shapes that do not fit are told by the language itself.
 fn faults_of(text: &str) -> Vec<Fault> {
-    let mut sources = Sources::default();
-    let file = sources.add(Source { name: String::new(), text: text.to_owned(), kind: SourceKind::File });
-    let resolution = resolve(resolve::Request {
-        sources: &mut sources,
-        file,
-        path: "",
-        loader: &NoFiles,
-        params: &llmplan_analysis::count,
-        set: &[],
-    });
+    let (_, resolution) = resolve_alone("", text.to_owned());
     let errors =
         resolution.diagnostics.into_iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
     errors

@@ -224,7 +224,7 @@ impl Writer {
 
     fn mamba2(&mut self, mamba2: &Mamba2) {
         self.nested("mamba2", |w| {
-            // Always said: a block that says nothing is none, and the layers need it.
+            // Always said, as the width of every other part is.
             w.set("d_inner", number(mamba2.d_inner));
             w.count("head_dim", mamba2.head_dim, 64);
             w.count("groups", mamba2.groups, 1);
