@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use llmplan_analysis::graph::{Block, Component, Graph, Kind, Operator, Part, Value};
 
-use crate::operators::{self, Reads, Tally};
-use crate::sight::Sight;
+use super::operators::{self, Reads, Tally};
+use super::{Prediction, Refusal, Run};
+use crate::reference::sight::Sight;
 use crate::weights::Weights;
-use crate::{Prediction, Refusal, Run};
 
 /// Runs every step of a graph whose size is bounded.
 pub(crate) fn run(graph: &Graph, tokens: &[usize], sight: &Sight) -> Result<Run, Refusal> {

@@ -13,7 +13,7 @@ pub(crate) use pointwise::{loss, sinusoids};
 
 use llmplan_analysis::graph::Kind;
 
-use crate::sight::Sight;
+use crate::reference::sight::Sight;
 use crate::weights::Weights;
 
 /// What an operator reads.

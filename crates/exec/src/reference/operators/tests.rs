@@ -6,7 +6,7 @@ use llmplan_analysis::graph::Kind;
 use llmplan_spec::plan::{AttentionConvention, FfnKind, Reach};
 
 use super::{Reads, Tally, apply, loss, silu, softplus};
-use crate::sight::Sight;
+use crate::reference::sight::Sight;
 use crate::weights::Weights;
 
 /// Runs an operator over `tokens` tokens; gives its output and the multiply-adds done.
