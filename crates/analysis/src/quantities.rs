@@ -162,6 +162,10 @@ impl<'a> Quantities<'a> {
         }
         let Some(setting) = self.plan.setting(path) else { return };
         let (place, grade) = match &setting.origin {
+            // What is measured is set by its file alone, and says so in whatever is computed from it.
+            Origin::Declared(span) if path.starts_with("hardware.measured.") => {
+                (self.sources.place(*span), Grade::Measured)
+            }
             Origin::Declared(span) => (self.sources.place(*span), Grade::Declared),
             Origin::Default(why) => {
                 let uncertain = path == "device.devices_per_node";
@@ -207,8 +211,9 @@ impl<'a> Quantities<'a> {
         if !self.errors.is_empty() {
             return;
         }
-        let Some(schema) = schema::derived(path) else { return };
-        let unit = schema.unit.unwrap_or(Unit::NONE);
+        // An attribute that is left out may be computed too: `training.mfu`.
+        let Some(schema) = schema::path(path) else { return };
+        let unit = schema.unit().unwrap_or(Unit::NONE);
         let grade = if self.assumed.contains(path) { grade.max(Grade::Assumed) } else { grade };
         let digits = if grade == Grade::Assumed { 3 } else { 4 };
         let value = match value {
@@ -217,14 +222,14 @@ impl<'a> Quantities<'a> {
         };
         let display = match &value {
             Value::Text(text) => text.clone(),
-            Value::Real(real) if path.ends_with("share") => format::percent(*real),
+            Value::Real(real) if path.ends_with("share") || declared_share(path) => format::percent(*real),
             Value::Real(real) => self.show(Number::Real(*real), unit, digits),
             Value::Count(count) => self.show(Number::Real(*count as f64), unit, digits),
         };
         self.index.insert(path.to_owned(), self.list.len());
         self.list.push(Quantity {
             path: path.to_owned(),
-            meaning: schema.meaning,
+            meaning: schema.meaning(),
             value,
             unit,
             display,
@@ -327,7 +332,10 @@ fn from_number(number: Number) -> Value {
 }
 
 fn is_share(path: &str) -> bool {
+    declared_share(path) || (path.starts_with("data.") && schema::declared(path).is_none())
+}
+
+fn declared_share(path: &str) -> bool {
     schema::declared(path)
         .is_some_and(|attribute| matches!(attribute.ty, schema::Type::Share { .. } | schema::Type::Keep))
-        || (path.starts_with("data.") && schema::declared(path).is_none())
 }

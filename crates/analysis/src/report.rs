@@ -82,19 +82,20 @@ impl Value {
     }
 }
 
-/// How far a number can be trusted.
+/// How far a number can be trusted. A number that others are computed from passes the later of its grade and its own on,
+/// all but [`Grade::Declared`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Grade {
     /// Counted.
     Exact,
     /// A formula over declared figures.
     Modelled,
+    /// From a validation or an imported run.
+    Measured,
     /// A fitted law, with an interval.
     Fitted,
     /// Rests on a default.
     Assumed,
-    /// From a validation or an imported run.
-    Measured,
     /// Written in the plan.
     Declared,
 }

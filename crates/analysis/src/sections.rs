@@ -10,7 +10,7 @@ use llmplan_spec::units::format;
 use llmplan_spec::units::{Number, Unit};
 
 use crate::quantities::Quantities;
-use crate::report::{Derivation, Row, Section};
+use crate::report::{Derivation, Grade, Row, Section};
 
 /// Every table that the plan has numbers for.
 pub(crate) fn all(q: &Quantities<'_>) -> Vec<Section> {
@@ -64,7 +64,16 @@ fn memory(q: &Quantities<'_>) -> Section {
         notes.push(
             "The whole model, on all devices together; activations and buffers come on top.".to_owned(),
         );
-        if let (Some(states), Some(memory)) = (q.number("memory.model_states"), q.number("hardware.memory")) {
+        let offloaded = q.number("memory.host").is_some_and(|bytes| bytes > 0.0);
+        if offloaded {
+            notes.push(format!(
+                "The optimizer is in the memory of the hosts, {}; {} are on the devices.",
+                q.display("memory.host"),
+                q.display("memory.device_states"),
+            ));
+        }
+        if let (Some(states), Some(memory)) = (q.number("memory.device_states"), q.number("hardware.memory"))
+        {
             notes.push(format!(
                 "That is {} of the {} that the {} devices have.",
                 format::percent(states / memory),
@@ -123,7 +132,7 @@ fn run(q: &Quantities<'_>) -> Section {
         ("Micro-batches", "training.micro_batches", "of each replica in a step".to_owned()),
         ("Devices", "hardware.devices", devices),
         ("Peak", "hardware.peak", "devices × dense peak".to_owned()),
-        ("MFU", "training.mfu", "declared".to_owned()),
+        ("MFU", "training.mfu", mfu_words(q)),
         ("Throughput", "training.tokens_per_second", "peak × MFU / FLOP per token".to_owned()),
         ("Step time", "training.step_time", "FLOP per step / (peak × MFU)".to_owned()),
         ("Time", "training.time", "FLOP / (peak × MFU), without interruptions".to_owned()),
@@ -142,9 +151,42 @@ fn run(q: &Quantities<'_>) -> Section {
         .collect();
     let mut notes = Vec::new();
     if !rows.is_empty() && q.plan.hardware.is_some() && q.get("training.tokens_per_second").is_none() {
-        notes.push("Time and cost need `training.mfu`: declare it.".to_owned());
+        notes.push("Time and cost need `training.mfu`: declare it, or cite a measurement.".to_owned());
+    }
+    if !rows.is_empty() {
+        notes.extend(measurement(q));
     }
     section("Training run", &["Quantity", "value", "grade", "how"], 2, rows, notes)
+}
+
+fn mfu_words(q: &Quantities<'_>) -> String {
+    match q.get("training.mfu").map(|mfu| mfu.grade) {
+        Some(Grade::Declared) | None => "declared".to_owned(),
+        Some(_) => "achieved / peak of one device".to_owned(),
+    }
+}
+
+/// What is said of a measurement that is cited: what it was, or that the declared MFU stands before it.
+fn measurement(q: &Quantities<'_>) -> Option<String> {
+    let hardware = q.plan.hardware.as_ref()?;
+    let training = q.plan.training.as_ref()?;
+    let measured = hardware.measured.as_ref()?;
+    let share = measured.achieved / hardware.device.peak.of(training.precision)?;
+    Some(match training.mfu {
+        None => format!(
+            "The MFU was measured: {} on {} in {}, {} ({}).",
+            measured.model,
+            measured.device,
+            measured.precision.word(),
+            measured.taken,
+            measured.file,
+        ),
+        Some(_) => format!(
+            "`training.mfu` is declared: the {} of {} are not used.",
+            format::percent(share),
+            measured.file
+        ),
+    })
 }
 
 fn price_words(q: &Quantities<'_>) -> String {

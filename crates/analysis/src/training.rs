@@ -1,8 +1,10 @@
-//! Data, training memory and the run itself: steps, time, device-hours and cost at a declared MFU.
+//! Data, training memory and the run itself: steps, time, device-hours and cost at an MFU that is declared or measured.
 
 use llmplan_spec::diagnostic::{Code, Diagnostic};
-use llmplan_spec::plan::{Batch, Hardware, Optimizer, Origin, Precision, Training};
+use llmplan_spec::plan::{Batch, Hardware, Measurement, Offload, Optimizer, Origin, Precision, Training};
 use llmplan_spec::source::Span;
+use llmplan_spec::units::format;
+use llmplan_spec::units::{Number, Unit};
 
 use crate::folds::optimizer_blocks;
 use crate::graph::Graph;
@@ -12,6 +14,7 @@ use crate::quantities::Quantities;
 const ZERO: &str = "Rajbhandari 2020 §3.1";
 const ADAM_8BIT: &str = "Dettmers 2021 §2";
 const MFU: &str = "Chowdhery 2022 appendix B";
+const OFFLOAD: &str = "Ren 2021 §3";
 
 /// Sources of data: what is distinct, what is taken, how often it is seen.
 pub(crate) fn data(q: &mut Quantities<'_>) {
@@ -84,12 +87,23 @@ pub(crate) fn memory(q: &mut Quantities<'_>, graph: &Graph) {
     let optimizer = if parts.is_empty() { "0 bytes * model.params".to_owned() } else { parts.join(" + ") };
     q.derive("memory.optimizer", &optimizer, source);
     q.derive("memory.model_states", "memory.weights + memory.gradients + memory.optimizer", ZERO);
+    offloaded(q, training.offload);
     q.derive("memory.rule_of_thumb", &format!("{per_parameter} bytes * model.params"), source);
     q.derive(
         "memory.training_to_inference",
         "memory.model_states / memory.weights_only.bf16",
         "16 bytes over 2 for Adam in mixed precision",
     );
+}
+
+/// Which model states are on the devices, and which in the memory of their hosts.
+fn offloaded(q: &mut Quantities<'_>, offload: Offload) {
+    let (device, host, source) = match offload {
+        Offload::None => ("memory.model_states", "0 bytes * model.params", "nothing is offloaded"),
+        Offload::Optimizer => ("memory.weights + memory.gradients", "memory.optimizer", OFFLOAD),
+    };
+    q.derive("memory.device_states", device, source);
+    q.derive("memory.host", host, source);
 }
 
 /// Bytes per parameter of the first and second moment.
@@ -155,7 +169,10 @@ fn on_hardware(q: &mut Quantities<'_>, training: &Training, hardware: &Hardware)
         &format!("hardware.devices * device.peak.{precision}"),
         "dense peak of the data sheet",
     );
-    if training.mfu.is_none() {
+    if let Some(measured) = &hardware.measured {
+        self::measured(q, training, hardware, measured);
+    }
+    if training.mfu.is_none() && hardware.measured.is_none() {
         return;
     }
     let source = "training.flops over what the devices achieve: Chowdhery 2022 appendix B";
@@ -180,6 +197,48 @@ fn on_hardware(q: &mut Quantities<'_>, training: &Training, hardware: &Hardware)
             );
         }
     }
+}
+
+/// What was measured, and the MFU that follows from it where none is declared.
+fn measured(q: &mut Quantities<'_>, training: &Training, hardware: &Hardware, measured: &Measurement) {
+    let Some(peak) = hardware.device.peak.of(training.precision) else { return };
+    let precision = training.precision.word();
+    if measured.achieved > peak {
+        return above_peak(q, hardware, measured, peak);
+    }
+    let plan = q.plan;
+    let own = plan.settings.iter().filter(|setting| setting.path.starts_with("hardware.measured"));
+    own.for_each(|setting| q.leaf(&setting.path));
+    if training.mfu.is_none() {
+        let formula = format!("hardware.measured.achieved / device.peak.{precision}");
+        q.derive(
+            "training.mfu",
+            &formula,
+            "what was measured over the dense peak of one device: Chowdhery 2022 §4.1",
+        );
+    }
+}
+
+fn above_peak(q: &mut Quantities<'_>, hardware: &Hardware, measured: &Measurement, peak: f64) {
+    let rate = |rate: f64| q.show(Number::Real(rate), Unit::FLOP_PER_SECOND, 4);
+    let path = format!("device.peak.{}", measured.precision.word());
+    let share = format::percent(measured.achieved / peak);
+    let span = place(q, &["hardware.measured.achieved", "hardware.measured"]);
+    let mut diagnostic = Diagnostic::error(
+        Code::AchievedAbovePeak,
+        span,
+        "the measurement achieved more than the peak of the plan's device",
+    )
+    .label(format!("{} / {} = {share}", rate(measured.achieved), rate(peak)));
+    diagnostic = diagnostic.also(measured.cited, "cited here");
+    if let Some(peak) = declared(q, &path) {
+        diagnostic = diagnostic.also(peak, format!("the dense peak of `{}`", hardware.device.name));
+    }
+    q.errors.push(
+        diagnostic
+            .note(format!("it ran on \"{}\"", measured.device))
+            .help("cite a measurement of the plan's own device, or correct its peak"),
+    );
 }
 
 /// Replicas and micro-batches: whole numbers, or an error with the arithmetic.

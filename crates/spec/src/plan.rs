@@ -1,9 +1,16 @@
 //! The typed plan: what `analysis` sees. Shapes are plain integers in the field's names; where each value came from
 //! is kept beside them, by path, in [`Plan::settings`].
 
-mod model;
+#[macro_use]
+mod words;
 
+mod measurement;
+mod model;
+mod training;
+
+pub use measurement::*;
 pub use model::*;
+pub use training::*;
 
 use crate::expr::Expr;
 use crate::source::Span;
@@ -110,6 +117,8 @@ pub struct Hardware {
     pub price: Option<f64>,
     /// When the price was looked up.
     pub price_as_of: Option<Date>,
+    /// What was measured on the device, where a measurement is cited.
+    pub measured: Option<Measurement>,
 }
 
 /// One accelerator, or the processor of a host.
@@ -184,107 +193,6 @@ impl Peak {
             Precision::Bf16 => self.bf16,
         }
     }
-}
-
-/// How the model is trained.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Training {
-    /// The block's name, where it has one.
-    pub name: Option<String>,
-    /// Data type of the weights in the forward and backward pass.
-    pub precision: Precision,
-    /// Data type in which gradients are kept.
-    pub gradients: Precision,
-    /// The optimizer.
-    pub optimizer: Optimizer,
-    /// Values that share one scale in an 8-bit optimizer.
-    pub optimizer_block: u64,
-    /// T: tokens in one training sequence.
-    pub sequence: Option<u64>,
-    /// The documents packed into one sequence, where attention ends at its document; `None` where a sequence is one text.
-    pub documents: Option<Documents>,
-    /// Tokens or sequences that one step consumes.
-    pub global_batch: Option<Batch>,
-    /// Sequences that one device processes at a time.
-    pub micro_batch: Option<u64>,
-    /// Model FLOPs utilisation, in (0, 1], where declared.
-    pub mfu: Option<f64>,
-    /// Degrees of parallelism.
-    pub parallelism: Parallelism,
-}
-
-/// Documents that fill a sequence one after another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Documents {
-    /// All of so many tokens; what is left over is a shorter one.
-    Alike(u64),
-    /// Of these lengths, which sum to T.
-    Listed(Vec<u64>),
-}
-
-/// The size of one step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Batch {
-    /// In sequences of T tokens.
-    Sequences(u64),
-    /// In tokens.
-    Tokens(u64),
-}
-
-/// Degrees of parallelism; their product is the number of devices.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parallelism {
-    /// Devices that share each matrix.
-    pub tensor: u64,
-    /// Groups of layers on devices of their own.
-    pub pipeline: u64,
-    /// Replicas; `None` is `auto`, the devices that are left.
-    pub data: Option<u64>,
-}
-
-/// A floating-point format that training uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precision {
-    /// 4 bytes.
-    Fp32,
-    /// 2 bytes, 5 exponent bits.
-    Fp16,
-    /// 2 bytes, 8 exponent bits.
-    Bf16,
-}
-
-impl Precision {
-    /// Bytes of one value.
-    pub fn bytes(self) -> u64 {
-        match self {
-            Precision::Fp32 => 4,
-            Precision::Fp16 | Precision::Bf16 => 2,
-        }
-    }
-
-    /// The word used in plans.
-    pub fn word(self) -> &'static str {
-        match self {
-            Precision::Fp32 => "fp32",
-            Precision::Fp16 => "fp16",
-            Precision::Bf16 => "bf16",
-        }
-    }
-}
-
-/// An optimizer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Optimizer {
-    /// Plain stochastic gradient descent: no state.
-    Sgd,
-    /// SGD with momentum: one fp32 value per parameter.
-    Momentum,
-    /// Adam: two fp32 values per parameter.
-    Adam,
-    /// Adam with decoupled weight decay: the same state.
-    Adamw,
-    /// Adam with both moments in int8, blockwise scales in fp32 (Dettmers 2021).
-    Adam8bit,
 }
 
 /// What the words of the report are taken to mean.

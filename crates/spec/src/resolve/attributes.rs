@@ -82,9 +82,9 @@ impl<'a> Values<'a> {
                 (if declared { *with } else { *without }, *why)
             }
             Default::Value(text, why) => (*text, *why),
-            Default::ByKind(rows) => {
-                let kind = path.rsplit_once('.').map(|(block, _)| format!("{block}.kind"));
-                let word = kind.and_then(|kind| self.get(names, &kind));
+            Default::ByWord(attribute, rows) => {
+                let other = path.rsplit_once('.').map(|(block, _)| format!("{block}.{attribute}"));
+                let word = other.and_then(|other| self.get(names, &other));
                 let row = rows.iter().find(|(words, _, _)| match &word {
                     Some(Typed::Word(word)) => words.contains(&word.as_str()),
                     _ => false,

@@ -354,7 +354,8 @@ impl Collector<'_> {
     /// The name of a nested block is a segment of paths: it must not be one already, nor stand twice.
     fn nested_name(&mut self, kind: &str, name: &str, span: Span, definition: &BlockDef) -> bool {
         if let Some(first) = self.take(definition.header, &format!("{kind} {name}"), span) {
-            let title = format!("there are two {kind}s `{name}`");
+            let plural = if kind == "class" { "classes".to_owned() } else { format!("{kind}s") };
+            let title = format!("there are two {plural} `{name}`");
             self.diagnostics
                 .push(Diagnostic::error(Code::DuplicateBlock, span, title).also(first, "first here"));
             return false;
@@ -366,6 +367,7 @@ impl Collector<'_> {
         }
         let reserved = match kind {
             "layer" => super::model::is_reserved(name),
+            "class" => false,
             _ => schema::path(&format!("data.{name}")).is_some(),
         };
         let plain = name.starts_with(|c: char| c.is_ascii_lowercase())
@@ -378,6 +380,7 @@ impl Collector<'_> {
                 }
                 (true, _) => ("is the name of an attribute or quantity of `data`", "web_crawl"),
                 (false, "layer") => ("is no name of a layer", "full_attention"),
+                (false, "class") => ("is no name of a class of operators", "ffn_up"),
                 (false, _) => ("is no name of a source", "web_crawl"),
             };
             self.diagnostics.push(

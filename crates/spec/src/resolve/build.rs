@@ -1,6 +1,8 @@
 //! A draft with its values: the typed plan. Consistency of shapes is checked here, with both places shown.
 
 mod device;
+mod measurement;
+mod training;
 
 use std::collections::BTreeMap;
 
@@ -62,6 +64,9 @@ impl Builder<'_> {
         let training = if has("training") { self.training() } else { None };
         let convention = self.convention();
         self.degrees();
+        if let (Some(hardware), Some(training)) = (&hardware, &training) {
+            self.same_precision(hardware, training);
+        }
         let complete = (!has("data") || data.is_some())
             && (!has("hardware") || hardware.is_some())
             && (!has("training") || training.is_some());
@@ -236,57 +241,7 @@ impl Builder<'_> {
             devices: total,
             price: self.amount("hardware.price"),
             price_as_of: self.date("hardware.price_as_of"),
-        })
-    }
-
-    fn training(&mut self) -> Option<Training> {
-        let zero = self.count("training.parallelism.zero");
-        if let (Some(zero @ 4..), Some(attribute)) =
-            (zero, self.values.draft.attributes.get("training.parallelism.zero"))
-        {
-            let span = attribute.value.span().unwrap_or(attribute.span);
-            let diagnostic = Diagnostic::error(Code::OutOfRange, span, "a ZeRO stage is 0, 1, 2 or 3");
-            self.values.found.push(diagnostic.label(format!("this is {zero}")));
-        }
-        let data = match self.get("training.parallelism.data") {
-            Some(Typed::Count(count)) => Some(count),
-            _ => None,
-        };
-        let sequence = self.count("training.sequence");
-        let documents = match self.get("training.documents") {
-            Some(Typed::Lengths(lengths)) => {
-                let total = sequence.or_else(|| self.count("model.context"));
-                shapes::documents(&mut self.values, &lengths, total);
-                Some(packed(&lengths))
-            }
-            _ => None,
-        };
-        let global_batch = match self.get("training.global_batch") {
-            Some(Typed::Batch(batch)) => Some(batch),
-            _ => None,
-        };
-        Some(Training {
-            name: self.part("training"),
-            precision: precision(&self.word("training.precision")?)?,
-            gradients: precision(&self.word("training.gradients")?)?,
-            optimizer: match self.word("training.optimizer")?.as_str() {
-                "sgd" => Optimizer::Sgd,
-                "momentum" => Optimizer::Momentum,
-                "adam" => Optimizer::Adam,
-                "adam8bit" => Optimizer::Adam8bit,
-                _ => Optimizer::Adamw,
-            },
-            optimizer_block: self.count("training.optimizer_block")?,
-            sequence,
-            documents,
-            global_batch,
-            micro_batch: self.count("training.micro_batch"),
-            mfu: self.share("training.mfu"),
-            parallelism: Parallelism {
-                tensor: self.count("training.parallelism.tensor")?,
-                pipeline: self.count("training.parallelism.pipeline")?,
-                data,
-            },
+            measured: self.measurement()?,
         })
     }
 
@@ -310,59 +265,4 @@ impl Builder<'_> {
             },
         }
     }
-}
-
-impl Builder<'_> {
-    /// Degrees of parallelism cannot exceed what they divide.
-    fn degrees(&mut self) {
-        let draft = self.values.draft;
-        if !draft.parts.contains_key("training") {
-            return;
-        }
-        let pairs = [
-            (
-                "training.parallelism.tensor",
-                "model.attention.heads",
-                "heads",
-                "tensor parallelism divides heads",
-            ),
-            (
-                "training.parallelism.pipeline",
-                "model.layers",
-                "layers",
-                "pipeline parallelism divides layers",
-            ),
-        ];
-        for (degree, whole, noun, why) in pairs {
-            let (Some(parts), Some(count)) = (self.count(degree), self.count(whole)) else { continue };
-            if parts <= count {
-                continue;
-            }
-            let place = |path: &str| {
-                draft.attributes.get(path).map(|attribute| attribute.value.span().unwrap_or(attribute.span))
-            };
-            let span = place(degree).unwrap_or(draft.span);
-            let mut diagnostic = Diagnostic::error(
-                Code::InconsistentShape,
-                span,
-                format!("{count} {noun} cannot be divided over {parts} devices"),
-            );
-            if let Some(whole) = place(whole) {
-                diagnostic = diagnostic.also(whole, format!("{count} {noun} here"));
-            }
-            self.values.found.push(diagnostic.label(format!("more than {count}")).note(why));
-        }
-    }
-}
-
-/// The documents of one sequence.
-fn packed(lengths: &[u64]) -> Documents {
-    match lengths {
-        [length] => Documents::Alike(*length),
-        lengths => Documents::Listed(lengths.to_vec()),
-    }
-}
-
-fn precision(word: &str) -> Option<Precision> {
-    [Precision::Fp32, Precision::Fp16, Precision::Bf16].into_iter().find(|precision| precision.word() == word)
 }

@@ -118,6 +118,14 @@ impl Checker<'_, '_> {
             return self.attribute(value, &attribute.ty, scope);
         }
         match schema::path(path) {
+            Some(PathKind::Declared(_)) if path.starts_with("hardware.measured.") => self.diagnostics.push(
+                Diagnostic::error(
+                    Code::InvalidOverride,
+                    span,
+                    format!("`{path}` is measured, it cannot be set"),
+                )
+                .help("cite another file with `hardware.measured`, or set `training.mfu`"),
+            ),
             Some(PathKind::Declared(attribute)) => self.attribute(value, &attribute.ty, scope),
             Some(PathKind::Derived(_)) => self.diagnostics.push(
                 Diagnostic::error(
@@ -228,7 +236,7 @@ impl Checker<'_, '_> {
             let place = block
                 .named
                 .iter()
-                .find(|(name, _)| name == outer || outer.strip_prefix("layer.") == Some(name))
+                .find(|(name, _)| name == outer || outer.split_once('.').map(|(_, own)| own) == Some(name))
                 .map_or(block.header, |(_, span)| *span);
             let mut diagnostic = Diagnostic::error(Code::MissingAttribute, place, title);
             if let Some(words) = words {

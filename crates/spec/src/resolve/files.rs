@@ -1,14 +1,15 @@
-//! The files of a plan: the one asked for, what it imports, and what it takes from the catalog.
+//! The files of a plan: the one asked for, what it imports, what it cites, and what it takes from the catalog.
 
 use std::collections::BTreeMap;
 
 use super::blocks::{self, BlockDef};
 use crate::catalog;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::expr::Expr;
+use crate::expr::{Expr, Node, Op};
 use crate::grammar;
 use crate::limits;
 use crate::loader::{LoadError, Loader};
+use crate::schema::{self, Type};
 use crate::source::{FileId, Source, SourceKind, Sources, Span};
 use crate::syntax::{File, ItemKind};
 
@@ -19,6 +20,8 @@ pub(super) struct Files {
     pub(super) files: Vec<PlanFile>,
     /// Where in `files` a source is.
     pub(super) index: BTreeMap<FileId, usize>,
+    /// The one block of each cited file, by the place of its path in a plan: file and block.
+    pub(super) cited: BTreeMap<Span, (usize, usize)>,
 }
 
 /// A file, parsed.
@@ -52,11 +55,11 @@ pub(super) struct Override {
     pub(super) value: Expr,
 }
 
-/// Reads a file and everything it imports.
+/// Reads a file and everything it imports and cites; what the command line cites is relative to that file.
 pub(super) fn read(
     sources: &mut Sources,
-    file: FileId,
-    path: &str,
+    (file, path): (FileId, &str),
+    overrides: &[Override],
     loader: &dyn Loader,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Files {
@@ -69,6 +72,9 @@ pub(super) fn read(
         open: Vec::new(),
     };
     reader.file(file, path);
+    for given in overrides {
+        reader.cited(citation(&given.path, &super::blocks::OVERRIDE, &given.value), path);
+    }
     reader.files
 }
 
@@ -172,15 +178,59 @@ impl Reader<'_> {
             })
             .collect();
         for import in imports {
-            if let Some(imported) = self.import(import, path) {
+            if let Some(imported) = self.load(import, path, "import") {
                 self.files.files[at].imports.push(imported);
             }
+        }
+        let citations: Vec<Citation> = self.files.files[at]
+            .blocks
+            .iter()
+            .flat_map(|block| &block.attributes)
+            .filter_map(|attribute| citation(&attribute.path, attribute.ty, &attribute.value))
+            .collect();
+        for cited in citations {
+            self.cited(Some(cited), path);
         }
         self.open.pop();
         at
     }
 
-    fn import(&mut self, span: Span, from: &str) -> Option<usize> {
+    /// Reads a file that is cited for its one block of a kind.
+    fn cited(&mut self, citation: Option<Citation>, from: &str) {
+        let Some((span, kind)) = citation else { return };
+        let Some(at) = self.load(span, from, "citation") else { return };
+        let file = &self.files.files[at];
+        let mut found = file.blocks.iter().enumerate().filter(|(_, block)| block.schema.kind == kind);
+        let diagnostic = match (found.next(), found.next()) {
+            (Some((only, _)), None) => {
+                self.files.cited.insert(span, (at, only));
+                return;
+            }
+            (Some((_, first)), Some((_, second))) => {
+                let title = format!("this file has more than one `{kind}`");
+                Diagnostic::error(Code::NotAMeasurement, span, title)
+                    .also(first.header, "the first")
+                    .also(second.header, "another one")
+                    .help("put each into a file of its own, and cite one")
+            }
+            (None, _) => {
+                let id = file.id;
+                let broken =
+                    |known: &Diagnostic| known.primary.as_ref().is_some_and(|label| label.span.file == id);
+                if self.diagnostics.iter().any(broken) {
+                    // What is wrong with it may be why there is none.
+                    return;
+                }
+                let title = format!("this file has no `{kind}`");
+                Diagnostic::error(Code::NotAMeasurement, span, title)
+                    .help("`llmplan validate PLAN --write FILE` saves a file that can be cited")
+            }
+        };
+        self.diagnostics.push(diagnostic);
+    }
+
+    /// Reads the file that a statement (`import`, or a `citation`) names.
+    fn load(&mut self, span: Span, from: &str, statement: &str) -> Option<usize> {
         let quoted = self.sources.slice(span).to_owned();
         let target = quoted.trim_matches('"');
         if target.contains("://") {
@@ -213,7 +263,7 @@ impl Reader<'_> {
             self.report(
                 Code::ImportCycle,
                 span,
-                "this import leads back to its own file".to_owned(),
+                format!("this {statement} leads back to its own file"),
                 |diagnostic| diagnostic.note(format!("the cycle is {}", chain.join(" → "))),
             );
             return None;
@@ -259,6 +309,22 @@ impl Reader<'_> {
 
     fn report(&mut self, code: Code, span: Span, title: String, more: impl Fn(Diagnostic) -> Diagnostic) {
         self.diagnostics.push(more(Diagnostic::error(code, span, title)));
+    }
+}
+
+/// The place of a path, and the kind of block that its file is cited for.
+type Citation = (Span, &'static str);
+
+/// The file that an attribute cites: one of a block, or one of a plan or the command line by its whole path. What is no
+/// path in quotes is told where values are checked.
+fn citation(path: &str, ty: &Type, value: &Expr) -> Option<Citation> {
+    let whole = schema::declared(path).map(|attribute| &attribute.ty);
+    let Type::File(kind) = *(if std::ptr::eq(ty, &super::blocks::OVERRIDE) { whole? } else { ty }) else {
+        return None;
+    };
+    match value.nodes.as_slice() {
+        [Node { op: Op::Text(_), span }] => Some((*span, kind)),
+        _ => None,
     }
 }
 

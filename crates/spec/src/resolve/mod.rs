@@ -52,8 +52,8 @@ pub struct Resolution {
 pub fn resolve(request: Request<'_>) -> Resolution {
     let Request { sources, file, path, loader, params, set } = request;
     let mut diagnostics = Vec::new();
-    let mut files = files::read(sources, file, path, loader, &mut diagnostics);
     let overrides = files::read_overrides(sources, set, &mut diagnostics);
+    let mut files = files::read(sources, (file, path), &overrides, loader, &mut diagnostics);
     check::files(&files, &overrides, &mut diagnostics);
     plans::references(&mut files, sources, &overrides, &mut diagnostics);
     let parsed = !diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);

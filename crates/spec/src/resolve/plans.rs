@@ -31,6 +31,8 @@ pub(super) struct Draft {
     pub(super) sources: Vec<String>,
     /// The `layer` blocks of the model, in order.
     pub(super) layers: Vec<String>,
+    /// The `class` blocks of the measurement, in order.
+    pub(super) classes: Vec<String>,
     /// Nested blocks that were written, empty ones too, by their paths.
     pub(super) opened: BTreeSet<String>,
     /// Stages of data sources, as whole paths, in order.
@@ -251,6 +253,7 @@ impl Assembler<'_> {
             attributes: BTreeMap::new(),
             sources: Vec::new(),
             layers: Vec::new(),
+            classes: Vec::new(),
             opened: BTreeSet::new(),
             stages: Vec::new(),
             conditions: Vec::new(),
@@ -299,7 +302,7 @@ impl Assembler<'_> {
                 return None;
             }
         }
-        if !self.device(&mut draft) {
+        if !self.device(&mut draft) || !self.measurement(&mut draft) {
             return None;
         }
         let file = self.files.files.first()?;
@@ -508,6 +511,17 @@ impl Assembler<'_> {
     }
 }
 
+impl Assembler<'_> {
+    /// The measurement that the hardware cites.
+    fn measurement(&mut self, draft: &mut Draft) -> bool {
+        let place = draft.attributes.get("hardware.measured").and_then(|cited| cited.value.span());
+        let Some(&(file, index)) = place.and_then(|place| self.files.cited.get(&place)) else { return true };
+        let Some(block) = self.flattened(file, index) else { return false };
+        draft.take("hardware.measured", block);
+        true
+    }
+}
+
 impl Draft {
     /// Takes a block's attributes under their whole paths.
     fn take(&mut self, kind: &str, block: BlockDef) {
@@ -522,6 +536,7 @@ impl Draft {
         let names = block.named.into_iter().map(|(name, _)| name);
         match kind {
             "model" => self.layers.extend(names),
+            "hardware.measured" => self.classes.extend(names),
             _ => self.sources.extend(names),
         }
     }

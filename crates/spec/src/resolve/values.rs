@@ -121,6 +121,15 @@ impl Environment for Lookup<'_, '_, '_> {
                 firm: unit.unit.noun.is_some(),
             });
         }
+        if let Some(rest) = name.strip_prefix("measurement.") {
+            let path = format!("hardware.measured.{rest}");
+            return Err(Diagnostic::error(Code::UnknownName, span, format!("unknown name `{name}`"))
+                .help(format!(
+                    "a measurement that the plan cites is `hardware.measured`: did you mean `{path}`?"
+                ))
+                .fix(span, path)
+                .into());
+        }
         let Some(kind) = schema::path(name) else { return Err(unknown_name(name, span).into()) };
         if let PathKind::Derived(derived) = kind
             && !matches!(derived.path, "model.params" | "model.active_params")
@@ -192,6 +201,9 @@ pub(super) fn typed(
     {
         return typed.map_err(Failure::from);
     }
+    if let (Type::File(_), [Node { op: Op::Text(text), .. }]) = (ty, expr.nodes.as_slice()) {
+        return Ok(Typed::Text(text.as_ref().to_owned()));
+    }
     let value = names.evaluate(expr, scope, paths)?;
     convert(value, ty, span).map_err(Failure::from)
 }
@@ -259,6 +271,13 @@ fn convert(value: Value, ty: &Type, span: Span) -> Result<Typed, Diagnostic> {
         (_, Value::List(_)) => Err(Diagnostic::error(Code::ListNotAllowed, span, "a list cannot stand here")
             .help("a list of values is given to one attribute of a plan, as in `micro_batch = [1, 2, 4]`")),
         (Type::Text, Value::Text(text)) => Ok(Typed::Text(text.into())),
+        (Type::File(_), Value::Text(_)) => Err(Diagnostic::error(
+            Code::TypeMismatch,
+            span,
+            "the path of a file is written where it is cited",
+        )
+        .label("this is a name for a text")
+        .help("files are read before anything is computed: write the path itself, in double quotes")),
         (Type::Date, Value::Date(date)) => Ok(Typed::Date(date)),
         (Type::Keep, Value::Kept(number)) => match number.map(|number| share(number, false, span)) {
             Some(share) => share.map(Typed::Keep),
@@ -384,7 +403,7 @@ fn share(number: Number, positive: bool, span: Span) -> Result<f64, Diagnostic> 
 
 /// Whether a list of values means one plan for each.
 pub(super) fn sweeps(ty: &Type) -> bool {
-    !matches!(ty, Type::Text | Type::Date | Type::Keep | Type::Layers | Type::Lengths)
+    !matches!(ty, Type::Text | Type::File(_) | Type::Date | Type::Keep | Type::Layers | Type::Lengths)
 }
 
 /// The elements of a list, each an expression of its own; `None` where the expression is no list.

@@ -189,7 +189,7 @@ fn accepted(attribute: &Attribute) -> String {
         }
         Default::Absent(what) => format!("May be left out: {what}."),
         Default::Value(value, why) => format!("Default `{value}`: {why}."),
-        Default::ByKind(cases) => {
+        Default::ByWord(_, cases) => {
             let cases: Vec<String> = cases
                 .iter()
                 .map(|(kinds, value, why)| {

@@ -98,14 +98,17 @@ pub(super) const ATTENTION: BlockSchema = BlockSchema {
                 "head_dim",
                 None,
                 1,
-                Default::ByKind(&[
-                    (&["gqa"], "model.d_model / model.attention.heads", "`d_model` / `heads`"),
-                    (
-                        &["mla"],
-                        "model.attention.nope_dim + model.attention.rope_dim",
-                        "`nope_dim` + `rope_dim`",
-                    ),
-                ]),
+                Default::ByWord(
+                    "kind",
+                    &[
+                        (&["gqa"], "model.d_model / model.attention.heads", "`d_model` / `heads`"),
+                        (
+                            &["mla"],
+                            "model.attention.nope_dim + model.attention.rope_dim",
+                            "`nope_dim` + `rope_dim`",
+                        ),
+                    ],
+                ),
                 "Width of one query or key head.",
             )
         },
@@ -117,14 +120,17 @@ pub(super) const ATTENTION: BlockSchema = BlockSchema {
                 "v_dim",
                 None,
                 1,
-                Default::ByKind(&[
-                    (&["gqa"], "model.attention.head_dim", "as wide as a key head"),
-                    (
-                        &["mla"],
-                        "model.attention.nope_dim",
-                        "as wide as the part of a key that is not rotated",
-                    ),
-                ]),
+                Default::ByWord(
+                    "kind",
+                    &[
+                        (&["gqa"], "model.attention.head_dim", "as wide as a key head"),
+                        (
+                            &["mla"],
+                            "model.attention.nope_dim",
+                            "as wide as the part of a key that is not rotated",
+                        ),
+                    ],
+                ),
                 "Width of one value head.",
             )
         },
@@ -169,7 +175,7 @@ pub(super) const ATTENTION: BlockSchema = BlockSchema {
                 "rope_dim",
                 None,
                 1,
-                Default::ByKind(&[(&["gqa"], "model.attention.head_dim", "all of a head")]),
+                Default::ByWord("kind", &[(&["gqa"], "model.attention.head_dim", "all of a head")]),
                 "Values of a head that are rotated; `mla` needs it, and its heads share them.",
             )
         },
@@ -355,14 +361,17 @@ pub(super) const FFN: BlockSchema = BlockSchema {
                 "d_ff",
                 None,
                 1,
-                Default::ByKind(&[
-                    (&["gelu", "relu", "relu2", "silu", "xielu"], "4 * model.d_model", "4·d"),
-                    (
-                        &["swiglu", "geglu", "reglu"],
-                        "256 * ceil(model.d_model / 96)",
-                        "8/3·d, rounded up to a multiple of 256: as many parameters as 4·d without a gate (Shazeer 2020)",
-                    ),
-                ]),
+                Default::ByWord(
+                    "kind",
+                    &[
+                        (&["gelu", "relu", "relu2", "silu", "xielu"], "4 * model.d_model", "4·d"),
+                        (
+                            &["swiglu", "geglu", "reglu"],
+                            "256 * ceil(model.d_model / 96)",
+                            "8/3·d, rounded up to a multiple of 256: as many parameters as 4·d without a gate (Shazeer 2020)",
+                        ),
+                    ],
+                ),
                 "Inner width.",
             )
         },

@@ -6,9 +6,11 @@ mod derived;
 mod device;
 pub mod docs;
 mod layer;
+mod measurement;
 mod model;
 mod recurrent;
 pub mod suggest;
+mod training;
 
 pub use blocks::BLOCKS;
 pub use derived::DERIVED;
@@ -113,6 +115,8 @@ pub enum Type {
     Reference(&'static str),
     /// A text in quotes.
     Text,
+    /// The path of a file with one block of a kind, in quotes; paths go on in that block: `hardware.measured.achieved`.
+    File(&'static str),
     /// A date: `2026-11-01`.
     Date,
     /// `keep 50%`: what a stage of a pipeline lets through.
@@ -132,8 +136,9 @@ pub enum Default {
     Absent(&'static str),
     /// An expression of the language, and what it rests on.
     Value(&'static str, &'static str),
-    /// An expression by the word that the block's `kind` has: (words, expression, what it rests on).
-    ByKind(&'static [(&'static [&'static str], &'static str, &'static str)]),
+    /// An expression by the word that another attribute of the block has, its `kind` mostly: (attribute, (words,
+    /// expression, what it rests on)).
+    ByWord(&'static str, &'static [(&'static [&'static str], &'static str, &'static str)]),
 }
 
 /// A quantity that is computed.
@@ -189,7 +194,9 @@ impl Type {
             Type::Lengths => Some(Unit::TOKENS),
             Type::Share { .. } | Type::Keep | Type::Factor(_) => Some(Unit::NONE),
             Type::Layers => None,
-            Type::Choice(_) | Type::Flag | Type::Reference(_) | Type::Text | Type::Date => None,
+            Type::Choice(_) | Type::Flag | Type::Reference(_) | Type::Text | Type::File(_) | Type::Date => {
+                None
+            }
         }
     }
 
@@ -225,6 +232,9 @@ impl Type {
             Type::Flag => "`true` or `false`".to_owned(),
             Type::Reference(kind) => format!("the name of a {kind}"),
             Type::Text => "a text in double quotes".to_owned(),
+            Type::File(kind) => {
+                format!("the path of a file with one `{kind}` block, in double quotes")
+            }
             Type::Date => "a date, such as `2026-11-01`".to_owned(),
             Type::Keep => "what the stage keeps, such as `keep 50%`".to_owned(),
         }
@@ -235,6 +245,14 @@ impl BlockSchema {
     /// An attribute by its name.
     pub fn attribute(&self, name: &str) -> Option<&'static Attribute> {
         self.attributes.iter().find(|attribute| attribute.name == name)
+    }
+
+    /// The block of the file that an attribute names.
+    fn cited(&self, name: &str) -> Option<&'static BlockSchema> {
+        match self.attribute(name)?.ty {
+            Type::File(kind) => block(kind),
+            _ => None,
+        }
     }
 
     /// A nested block by its kind.
@@ -261,6 +279,7 @@ pub fn declared(path: &str) -> Option<&'static Attribute> {
     while let Some(next) = segments.next() {
         schema = schema
             .block(segment)
+            .or_else(|| schema.cited(segment))
             .or_else(|| schema.blocks.iter().find(|nested| nested.naming == Naming::Required))?;
         segment = if schema.naming == Naming::Keyed { segments.next()? } else { next };
     }
@@ -315,6 +334,10 @@ mod tests {
         assert_eq!(declared("data.crawl.raw").unwrap().name, "raw");
         assert_eq!(declared("model.layer.full.at").unwrap().name, "at");
         assert_eq!(declared("model.layer.full.attention.window").unwrap().name, "window");
+        assert_eq!(declared("hardware.measured").unwrap().name, "measured");
+        assert_eq!(declared("hardware.measured.achieved").unwrap().name, "achieved");
+        assert_eq!(declared("hardware.measured.class.qkv.rate").unwrap().name, "rate");
+        assert!(declared("hardware.measured.class.qkv").is_none() && declared("hardware.price.of").is_none());
         assert!(declared("model.layer.full").is_none() && declared("model.layer").is_none());
         assert!(matches!(path("model.params.ffn"), Some(PathKind::Derived(_))));
         assert!(matches!(path("data.crawl.epochs"), Some(PathKind::Derived(_))));
@@ -340,7 +363,10 @@ mod tests {
     /// The words that the schema explains are those that plans are read by.
     #[test]
     fn words_of_the_schema_are_words_of_the_plan() {
-        use crate::plan::{Arrangement, FfnKind, NormKind, OutputGate, Placement, Position, QkNorm};
+        use crate::plan::{
+            Arrangement, Checkpointing, FfnKind, NormKind, Offload, OutputGate, Placement, Position,
+            Precision, QkNorm,
+        };
         fn words<T: Copy>(all: &[T], word: impl Fn(T) -> &'static str) -> Vec<&'static str> {
             let mut words: Vec<&str> = all.iter().map(|value| word(*value)).collect();
             words.sort_unstable();
@@ -355,6 +381,10 @@ mod tests {
             ("model.moe.kind", words(FfnKind::ALL, FfnKind::word)),
             ("model.norm.kind", words(NormKind::ALL, NormKind::word)),
             ("model.norm.placement", words(Placement::ALL, Placement::word)),
+            ("training.precision", words(Precision::ALL, Precision::word)),
+            ("training.checkpointing", words(Checkpointing::ALL, Checkpointing::word)),
+            ("training.offload", words(Offload::ALL, Offload::word)),
+            ("measurement.precision", words(Precision::ALL, Precision::word)),
         ] {
             let Type::Choice(choices) = declared(path).unwrap().ty else { panic!("{path}") };
             let mut known: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();

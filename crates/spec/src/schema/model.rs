@@ -156,14 +156,17 @@ pub(super) const MODEL: BlockSchema = BlockSchema {
                 },
                 flag(
                     "bias",
-                    Default::ByKind(&[
-                        (
-                            &["layernorm"],
-                            "model.norm.weight",
-                            "LayerNorm as published has one beside its weights (Ba 2016)",
-                        ),
-                        (&["rmsnorm", "none"], "false", "RMSNorm has none (Zhang 2019)"),
-                    ]),
+                    Default::ByWord(
+                        "kind",
+                        &[
+                            (
+                                &["layernorm"],
+                                "model.norm.weight",
+                                "LayerNorm as published has one beside its weights (Ba 2016)",
+                            ),
+                            (&["rmsnorm", "none"], "false", "RMSNorm has none (Zhang 2019)"),
+                        ],
+                    ),
                     "Whether it has a bias; only `layernorm` can.",
                 ),
                 Attribute {

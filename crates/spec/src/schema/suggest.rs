@@ -101,12 +101,10 @@ pub fn block(blocks: &'static [BlockSchema], kind: &str) -> Option<&'static str>
 /// The known path that a name in an expression was meant to be.
 pub fn path(name: &str) -> Option<String> {
     let known = paths();
-    if let Some((found, _)) =
+    if let Some((found, attribute)) =
         elsewhere(|attribute| attribute.name == name || attribute.aliases.contains(&name))
     {
-        let leaf = elsewhere(|attribute| attribute.name == name || attribute.aliases.contains(&name))
-            .map(|(_, a)| a.name)?;
-        return Some(format!("{found}.{leaf}"));
+        return Some(format!("{}.{}", in_paths(found), attribute.name));
     }
     let leaf = name.rsplit('.').next().unwrap_or(name);
     nearest(name, known.iter().map(String::as_str))
@@ -118,12 +116,17 @@ pub fn path(name: &str) -> Option<String> {
 pub fn paths() -> Vec<String> {
     let mut paths = Vec::new();
     for block in BLOCKS.iter().filter(|block| block.kind != "plan") {
-        collect(block, block.kind.to_owned(), &mut paths);
+        collect(block, in_paths(block.kind).to_owned(), &mut paths);
     }
     paths.extend(
         DERIVED.iter().filter(|derived| !derived.path.contains('*')).map(|derived| derived.path.to_owned()),
     );
     paths
+}
+
+/// What a block is called in paths: a measurement goes by the attribute that cites it.
+fn in_paths(block: &'static str) -> &'static str {
+    if block == "measurement" { "hardware.measured" } else { block }
 }
 
 fn collect(block: &BlockSchema, prefix: String, paths: &mut Vec<String>) {
@@ -152,6 +155,7 @@ fn elsewhere(fits: impl Fn(&Attribute) -> bool) -> Option<(&'static str, &'stati
         ("device", &["device"]),
         ("device.peak", &["device", "peak"]),
         ("convention", &["convention"]),
+        ("measurement", &["measurement"]),
     ];
     NESTED.iter().find_map(|(path, segments)| {
         let (first, rest) = segments.split_first()?;
@@ -243,5 +247,6 @@ mod tests {
         assert_eq!(path("layers").as_deref(), Some("model.layers"));
         assert_eq!(path("hidden_size").as_deref(), Some("model.d_model"));
         assert_eq!(path("model.parms").as_deref(), Some("model.params"));
+        assert_eq!(path("achieved").as_deref(), Some("hardware.measured.achieved"));
     }
 }
