@@ -220,9 +220,11 @@ impl<'a> Quantities<'a> {
             Value::Real(real) => Value::Real(format::round(real, 12)),
             value => value,
         };
+        let share = path.ends_with("share") || declared_share(path);
         let display = match &value {
             Value::Text(text) => text.clone(),
-            Value::Real(real) if path.ends_with("share") || declared_share(path) => format::percent(*real),
+            Value::Real(real) if share => format::percent(*real),
+            Value::Count(count) if share => format::percent(*count as f64),
             Value::Real(real) => self.show(Number::Real(*real), unit, digits),
             Value::Count(count) => self.show(Number::Real(*count as f64), unit, digits),
         };

@@ -76,6 +76,33 @@ fn scales_of_the_8_bit_optimizer_are_one_for_each_block_of_each_tensor() {
     assert_eq!(count(&report, "memory.optimizer.scales"), 8 * expected);
 }
 
+/// What is offloaded leaves the devices for the hosts; nothing of it is lost.
+#[test]
+fn offloaded_states_are_in_the_memory_of_the_hosts() {
+    for optimizer in ["sgd", "momentum", "adamw", "adam8bit"] {
+        for precision in ["fp32", "fp16", "bf16"] {
+            let report = |offload: &str| {
+                report(&format!(
+                    "{}training {{\n precision = {precision}\n optimizer = {optimizer}\n offload = {offload}\n}}\n",
+                    model(2, 64, 4, 1001)
+                ))
+            };
+            let (none, offloaded) = (report("none"), report("optimizer"));
+            let states = count(&none, "memory.model_states");
+            assert_eq!(count(&none, "memory.device_states"), states);
+            assert_eq!(count(&none, "memory.host"), 0);
+            assert_eq!(count(&offloaded, "memory.model_states"), states);
+            assert_eq!(count(&offloaded, "memory.host"), count(&none, "memory.optimizer"));
+            assert_eq!(
+                count(&offloaded, "memory.device_states") + count(&offloaded, "memory.host"),
+                states,
+                "{optimizer} in {precision}"
+            );
+            formulas_hold(&offloaded);
+        }
+    }
+}
+
 #[test]
 fn the_recipes_have_their_bytes() {
     // Rajbhandari 2020 §3.1: 16 in mixed precision. Megatron-LM with fp32 main gradients: 18. Dettmers 2021: 10.

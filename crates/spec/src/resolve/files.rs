@@ -264,7 +264,14 @@ impl Reader<'_> {
                 Code::ImportCycle,
                 span,
                 format!("this {statement} leads back to its own file"),
-                |diagnostic| diagnostic.note(format!("the cycle is {}", chain.join(" → "))),
+                |diagnostic| {
+                    let diagnostic = diagnostic.note(format!("the cycle is {}", chain.join(" → ")));
+                    match statement {
+                        "import" => diagnostic,
+                        _ => diagnostic
+                            .help("what is cited stands in a file of its own, which imports no plan"),
+                    }
+                },
             );
             return None;
         }

@@ -268,6 +268,10 @@ fn convert(value: Value, ty: &Type, span: Span) -> Result<Typed, Diagnostic> {
     match (ty, value) {
         (Type::Layers, value) => super::layers::choice(value, span),
         (Type::Lengths, Value::List(values)) => lengths(values, span),
+        (Type::File(_), Value::List(_)) => {
+            Err(Diagnostic::error(Code::ListNotAllowed, span, "a list cannot stand here")
+                .help("one file is cited: write a `plan` for each, with `hardware.measured = …` in it"))
+        }
         (_, Value::List(_)) => Err(Diagnostic::error(Code::ListNotAllowed, span, "a list cannot stand here")
             .help("a list of values is given to one attribute of a plan, as in `micro_batch = [1, 2, 4]`")),
         (Type::Text, Value::Text(text)) => Ok(Typed::Text(text.into())),

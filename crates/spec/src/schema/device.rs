@@ -5,7 +5,7 @@ use super::{Attribute, BlockSchema, Default, Naming, Presence, Type};
 use crate::units::{Noun, Unit};
 
 const TIME: &str = "time is planned from FLOP and MFU in this version";
-const HOST: &str = "moving to the host takes no time and finds room in this version";
+const HOST: &str = "what is offloaded is neither timed nor held against the host's memory in this version";
 const LINKS: &str = "communication is not computed in this version";
 const PRICE: &str = "cost is computed from `hardware.price`, which may refer to it";
 const TYPES: &str = "no plan of this version trains in this data type";

@@ -137,7 +137,7 @@ fn block(path: &str, schema: &BlockSchema) -> String {
         text.push_str("It is there only where it is written.\n");
     }
     if schema.naming == Naming::Keyed {
-        let _ = writeln!(text, "In paths the name follows the kind: `{path}.NAME`.");
+        let _ = writeln!(text, "In paths the name follows the kind: `{}.NAME`.", suggest::in_paths(path));
     }
     text.push('\n');
     for attribute in schema.attributes {

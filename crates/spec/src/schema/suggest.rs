@@ -116,7 +116,7 @@ pub fn path(name: &str) -> Option<String> {
 pub fn paths() -> Vec<String> {
     let mut paths = Vec::new();
     for block in BLOCKS.iter().filter(|block| block.kind != "plan") {
-        collect(block, in_paths(block.kind).to_owned(), &mut paths);
+        collect(block, in_paths(block.kind), &mut paths);
     }
     paths.extend(
         DERIVED.iter().filter(|derived| !derived.path.contains('*')).map(|derived| derived.path.to_owned()),
@@ -125,8 +125,11 @@ pub fn paths() -> Vec<String> {
 }
 
 /// What a block is called in paths: a measurement goes by the attribute that cites it.
-fn in_paths(block: &'static str) -> &'static str {
-    if block == "measurement" { "hardware.measured" } else { block }
+pub(super) fn in_paths(block: &str) -> String {
+    match block.strip_prefix("measurement") {
+        Some(nested) => format!("hardware.measured{nested}"),
+        None => block.to_owned(),
+    }
 }
 
 fn collect(block: &BlockSchema, prefix: String, paths: &mut Vec<String>) {

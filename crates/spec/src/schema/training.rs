@@ -108,7 +108,7 @@ pub(super) const TRAINING: BlockSchema = BlockSchema {
             ..attribute(
                 "mfu",
                 Type::Share { positive: true },
-                Default::Absent("time and cost are not reported"),
+                Default::Absent("what `hardware.measured` gives, else time and cost are not reported"),
                 "Model FLOPs utilisation: model FLOP/s achieved over the dense peak.",
             )
         },
@@ -164,7 +164,7 @@ pub(super) const TRAINING: BlockSchema = BlockSchema {
                 Default::ByWord(
                     "precision",
                     &[
-                        (&["fp16"], "65_536", "where frameworks begin; they adapt it"),
+                        (&["fp16"], "65_536", "2^16, where frameworks begin to adapt it"),
                         (&["fp32", "bf16"], "1", "small gradients keep their exponents"),
                     ],
                 ),
