@@ -3,6 +3,7 @@
 use llmplan_spec::plan::{AttentionConvention, Documents, Mixer, Model, Reach};
 
 use crate::graph::{Component, Graph, Kind, Operator, Part, Tensor};
+use crate::saved::{Keep, selected};
 
 /// Counts by component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -135,6 +136,43 @@ pub fn forward_flops(graph: &Graph, sequence: Sequence<'_>) -> Option<Counts> {
         }
     }
     Some(counts)
+}
+
+/// FLOPs of one forward pass over a sequence where all T² pairs are computed, whatever a layer's reach and the documents
+/// are: what an attention without a kernel of its own does. `None` beyond 128 bits.
+pub fn dense_flops(graph: &Graph, tokens: u64) -> Option<u128> {
+    dense(graph, tokens, |_, _| true)
+}
+
+/// FLOPs of what runs again of one sequence, where layers do not keep everything; all T² pairs are computed. `keep` says
+/// it for each layer, counted from 0 in the order of execution. `None` beyond 128 bits.
+pub fn recomputed_flops(graph: &Graph, tokens: u64, keep: &dyn Fn(usize) -> Keep) -> Option<u128> {
+    dense(graph, tokens, |layer, kind| match layer.map(keep) {
+        Some(Keep::Input) => true,
+        Some(Keep::Selective) => selected(kind),
+        Some(Keep::All) | None => false,
+    })
+}
+
+/// FLOPs of those operators of all blocks that count, each with the number of its layer.
+fn dense(graph: &Graph, tokens: u64, counts: impl Fn(Option<usize>, Kind) -> bool) -> Option<u128> {
+    let sequence = Sequence { tokens, documents: None, attention: AttentionConvention::Full };
+    let (mut total, mut layer) = (0_u128, 0_usize);
+    for step in &graph.order {
+        let block = graph.blocks.get(step.block)?;
+        for _ in 0..step.repeat {
+            let own = (block.part == Part::Layer).then_some(layer);
+            for operator in block.operators.iter().filter(|operator| counts(own, operator.kind)) {
+                let mut operator = operator.clone();
+                if let Kind::Scores { reach, .. } | Kind::WeightedSum { reach, .. } = &mut operator.kind {
+                    *reach = Reach::Full;
+                }
+                total = total.checked_add(operator_flops(&operator, sequence)?.unwrap_or(0))?;
+            }
+            layer = layer.checked_add(usize::from(own.is_some()))?;
+        }
+    }
+    Some(total)
 }
 
 /// FLOPs of one operator over a sequence; the inner `None` is for one that is no product.

@@ -12,10 +12,13 @@ mod model;
 mod quantities;
 pub mod report;
 mod requirements;
+pub mod saved;
 mod sections;
 pub mod tensors;
 mod traffic;
 mod training;
+
+pub use training::{master_bytes, moment_bytes};
 
 use llmplan_spec::diagnostic::Diagnostic;
 use llmplan_spec::plan::{

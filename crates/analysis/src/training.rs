@@ -66,7 +66,7 @@ pub(crate) fn memory(q: &mut Quantities<'_>, graph: &Graph) {
             per_parameter += bytes;
         }
     };
-    let master = if training.precision == Precision::Fp32 { 0 } else { 4 };
+    let master = master_bytes(training.precision, training.offload == Offload::Optimizer);
     let source = if training.optimizer == Optimizer::Adam8bit { ADAM_8BIT } else { ZERO };
     part(q, "memory.optimizer.master", master, "Micikevicius 2018 §3.1");
     part(q, "memory.optimizer.first_moment", first, source);
@@ -106,8 +106,14 @@ fn offloaded(q: &mut Quantities<'_>, offload: Offload) {
     q.derive("memory.host", host, source);
 }
 
+/// Bytes per parameter of the weights in fp32 that are kept beside those of the forward pass: where these have 16 bits,
+/// and where the update is made in the host's memory (Micikevicius 2018 §3.1; Ren 2021 §3).
+pub fn master_bytes(precision: Precision, offloaded: bool) -> u64 {
+    if precision == Precision::Fp32 && !offloaded { 0 } else { 4 }
+}
+
 /// Bytes per parameter of the first and second moment.
-pub(crate) fn moment_bytes(optimizer: Optimizer) -> (u64, u64) {
+pub fn moment_bytes(optimizer: Optimizer) -> (u64, u64) {
     match optimizer {
         Optimizer::Sgd => (0, 0),
         Optimizer::Momentum => (4, 0),

@@ -29,6 +29,11 @@ impl Weights {
         self.0.iter().map(|(_, values)| values.len())
     }
 
+    /// The values of each tensor, in the order of the operator's.
+    pub(crate) fn into_values(self) -> impl Iterator<Item = Vec<f32>> {
+        self.0.into_iter().map(|(_, values)| values)
+    }
+
     /// A tensor with so many values; `None` where there is none of that name and length.
     pub(crate) fn get(&self, name: &str, length: usize) -> Option<&[f32]> {
         self.find(name).filter(|values| values.len() == length)

@@ -6,7 +6,8 @@
 
 mod machine;
 mod operators;
-mod sight;
+pub(crate) use operators::sinusoids;
+pub(crate) mod sight;
 
 use std::collections::BTreeMap;
 use std::fmt;
