@@ -2,6 +2,8 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::amount;
+
 const EXIT_CODES: &str = "\
 Examples:
   llmplan check plan.llm
@@ -73,6 +75,18 @@ Exit codes:
   1  they differ, or the plan is at fault
   2  wrong usage, or a file that cannot be read or breaks its format";
 
+const VALIDATE_EXAMPLES: &str = "\
+Examples:
+  llmplan validate plan.llm
+  llmplan validate 'plans/*.llm' --budget 2min --memory 8GiB
+  llmplan validate plan.llm --set training.micro_batch=1 --format json
+  llmplan validate plan.llm --device cuda:1 --write mine.measured.llm
+
+Exit codes:
+  0  every number is within its tolerance
+  1  a number is not, or the plan is at fault
+  2  wrong usage, a device that cannot be used, or a file that cannot be read or written";
+
 const DOCS_EXAMPLES: &str = "\
 Topics:
   a block (`training`), an attribute or quantity (`training.mfu`), `units`
@@ -99,9 +113,16 @@ Exit codes:
   0  printed
   2  wrong usage, or a name that is not in the catalog";
 
+/// What `--version` prints behind the name. The companion tells itself apart, so that it is not taken for another build.
+pub(crate) const VERSION: &str = if cfg!(feature = "cuda") {
+    concat!(env!("CARGO_PKG_VERSION"), " (cuda)")
+} else {
+    env!("CARGO_PKG_VERSION")
+};
+
 /// Plans the training of language models: a `.llm` file becomes exact parameters, memory, FLOPs, time and cost.
 #[derive(Debug, Parser)]
-#[command(name = "llmplan", version, max_term_width = 100, after_help = EXIT_CODES, disable_help_subcommand = true)]
+#[command(name = "llmplan", version = VERSION, max_term_width = 100, after_help = EXIT_CODES, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -118,6 +139,7 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     Import(ImportArgs),
     Verify(VerifyArgs),
+    Validate(ValidateArgs),
     Docs(DocsArgs),
     Catalog(CatalogArgs),
 }
@@ -247,6 +269,50 @@ pub(crate) struct VerifyArgs {
     /// Print the verdict only (text)
     #[arg(long)]
     pub(crate) brief: bool,
+}
+
+/// Run a model, and compare what it takes with what was predicted.
+///
+/// Parameters, FLOPs and bytes must be equal; times are measured. What is too large for the budget or the memory runs in
+/// slices or scaled down, and the report says so.
+#[derive(Args, Debug)]
+#[command(after_help = VALIDATE_EXAMPLES)]
+pub(crate) struct ValidateArgs {
+    /// Plans: files, patterns in quotes such as 'plans/*.llm', or - for standard input
+    #[arg(value_name = "FILES", required = true)]
+    pub(crate) files: Vec<String>,
+
+    /// Only plans of this name; all if left out
+    #[arg(long, value_name = "NAME")]
+    pub(crate) plan: Option<String>,
+
+    /// Set an attribute without editing the plan. May be repeated
+    #[arg(long, value_name = "PATH=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<String>,
+
+    /// What to run on: cpu, cuda, cuda:1 and so on, or metal
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub(crate) device: String,
+
+    /// The time for all plans together, such as 60s or 2min
+    #[arg(long, value_name = "TIME", value_parser = amount::seconds, default_value = "60s")]
+    pub(crate) budget: f64,
+
+    /// The most memory to use, such as 8GiB; 90% of what is free if left out
+    #[arg(long, value_name = "BYTES", value_parser = amount::bytes)]
+    pub(crate) memory: Option<u64>,
+
+    /// How many training steps are timed; the median counts
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1000), default_value_t = 5)]
+    pub(crate) steps: u32,
+
+    /// How to print the report
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = ListFormat::Text)]
+    pub(crate) format: ListFormat,
+
+    /// Write what was measured to a file that plans can cite
+    #[arg(long, value_name = "FILE")]
+    pub(crate) write: Option<String>,
 }
 
 /// Print the language reference.

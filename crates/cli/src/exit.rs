@@ -5,16 +5,13 @@
 pub enum Exit {
     /// 0: nothing to complain about.
     Fine,
-    /// 1: a plan is at fault: an error in it, a broken `require`, a layout that `fmt --check` would change, or another
-    /// checkpoint than `verify` was given.
+    /// 1: a plan is at fault: an error in it, a broken `require`, a layout that `fmt --check` would change, another
+    /// checkpoint than `verify` was given, or a number that `validate` did not find.
     PlanAtFault,
     /// 2: the command line, a file or a stream is at fault.
     Trouble,
-}
-
-impl Exit {
     /// 101: a bug of the tool's own.
-    pub const BUG: u8 = 101;
+    Bug,
 }
 
 impl From<Exit> for u8 {
@@ -23,6 +20,7 @@ impl From<Exit> for u8 {
             Exit::Fine => 0,
             Exit::PlanAtFault => 1,
             Exit::Trouble => 2,
+            Exit::Bug => 101,
         }
     }
 }

@@ -1,18 +1,28 @@
 //! The face of llmplan: the command line, files, and what is printed. [`run`] is the whole tool as a function, so that
 //! tests and benchmarks need no process.
 
+mod amount;
 mod args;
+mod atomic;
 mod commands;
+#[cfg(all(feature = "validate", not(feature = "cuda")))]
+mod companion;
 mod examine;
 mod exit;
 mod import;
 mod inputs;
 mod load;
 mod output;
+mod process;
+#[cfg(feature = "validate")]
+mod progress;
 mod render;
+#[cfg(feature = "validate")]
+mod validate;
 mod verify;
 
 pub use exit::Exit;
+pub use process::start;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -39,11 +49,13 @@ pub struct Console<'c> {
 /// Runs the command line `args`, the program's name first, and returns how it ended.
 ///
 /// A reader that closes `stdout` ends the output quietly; any other failure to write is told on `stderr` and is
-/// [`Exit::Trouble`].
+/// [`Exit::Trouble`]. `validate` on a CUDA device hands the arguments to another executable, with the streams of this
+/// process.
 pub fn run(args: impl IntoIterator<Item = OsString>, console: Console<'_>) -> Exit {
     let Console { stdin, stdout, stderr, stdout_color, stderr_color } = console;
     let mut output = Output::new(stdout, stdout_color, stderr, stderr_color);
-    let exit = match Cli::try_parse_from(args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let exit = match Cli::try_parse_from(&args) {
         Ok(cli) => {
             match cli.color {
                 Color::Auto => {}
@@ -56,6 +68,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>, console: Console<'_>) -> Ex
                 Command::Explain(args) => commands::explain::run(&args, stdin, &mut output),
                 Command::Import(args) => commands::import::run(&args, stdin, &mut output),
                 Command::Verify(args) => commands::verify::run(&args, stdin, &mut output),
+                Command::Validate(validate) => {
+                    commands::validate::run(&validate, args.get(1..).unwrap_or_default(), stdin, &mut output)
+                }
                 Command::Docs(args) => commands::docs::run(&args, &mut output),
                 Command::Catalog(args) => commands::catalog::run(&args, &mut output),
             }

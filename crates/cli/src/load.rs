@@ -68,6 +68,11 @@ pub(crate) fn shown(path: &str) -> String {
     if cfg!(windows) { path.replace('\\', "/") } else { path.to_owned() }
 }
 
+/// Whether two paths lead to one file.
+pub(crate) fn same(one: &str, other: &str) -> bool {
+    matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
+}
+
 /// The files of one project, for imports.
 ///
 /// The project's root is the nearest folder above the checked file that holds `.git`, else the file's own folder.

@@ -1,30 +1,12 @@
-//! The `llmplan` command: hands the process's arguments and streams to the library.
+//! The `llmplan` command.
 
-use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
-use std::{env, panic};
 
-use llmplan::{Console, Exit};
+/// Counts what running a model takes; nothing else needs it.
+#[cfg(feature = "validate")]
+#[global_allocator]
+static ALLOCATOR: llmplan_exec::meter::allocator::Counting = llmplan_exec::meter::allocator::Counting;
 
 fn main() -> ExitCode {
-    panic::set_hook(Box::new(|panic| {
-        let _ = writeln!(
-            io::stderr(),
-            "llmplan {} has met a bug of its own: {panic}\nplease report it with the plan and the command line",
-            env!("CARGO_PKG_VERSION")
-        );
-        std::process::exit(Exit::BUG.into());
-    }));
-
-    // See https://no-color.org: any value counts but an empty one.
-    let plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-        || env::var_os("TERM").is_some_and(|value| value == "dumb");
-    let console = Console {
-        stdout_color: !plain && io::stdout().is_terminal(),
-        stderr_color: !plain && io::stderr().is_terminal(),
-        stdin: &mut io::stdin().lock(),
-        stdout: &mut io::stdout().lock(),
-        stderr: &mut io::stderr(),
-    };
-    ExitCode::from(u8::from(llmplan::run(env::args_os(), console)))
+    llmplan::start()
 }

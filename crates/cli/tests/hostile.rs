@@ -404,3 +404,45 @@ fn values_on_the_command_line_may_be_anything() {
         assert!(!outcome.said().contains('\u{1b}'), "{value:?} is printed raw");
     }
 }
+
+/// Whatever stands behind `validate`, nothing runs: not even a build that could.
+#[test]
+fn nonsense_for_validate_is_refused() {
+    let folder = Folder::new("validate");
+    folder.write("plan.llm", PLAN);
+    let long = "9".repeat(100_000);
+    let ordinal = format!("cuda:{long}");
+    let options = [
+        ("--device", "gpu"),
+        ("--device", ""),
+        ("--device", "cuda:"),
+        ("--device", "cuda:-1"),
+        ("--device", "cpu:0"),
+        ("--device", "../cpu"),
+        ("--device", "\u{1b}[31mcpu"),
+        ("--device", &ordinal),
+        ("--budget", "forever"),
+        ("--budget", "-1s"),
+        ("--budget", "nan s"),
+        ("--budget", "inf s"),
+        ("--budget", "1e999s"),
+        ("--budget", &long),
+        ("--memory", "-8GiB"),
+        ("--memory", "8"),
+        ("--memory", "1e30 PB"),
+        ("--memory", &long),
+        ("--steps", "-1"),
+        ("--steps", "1001"),
+        ("--steps", &long),
+        ("--set", "="),
+        ("--write", "plan.llm"),
+        ("--nothing", "1"),
+    ];
+    for (option, value) in options {
+        let outcome = run(&folder.project(), &["validate", "plan.llm", option, value]);
+        assert_eq!(outcome.code, Some(2), "{option} {value:.40}: {}", outcome.said());
+        assert!(!outcome.said().contains("panicked"), "{option} {value:.40}: {}", outcome.said());
+        assert!(!outcome.said().contains('\u{1b}'), "{option} {value:?} is printed raw");
+    }
+    assert_eq!(fs::read_to_string(folder.project().join("plan.llm")).unwrap(), PLAN);
+}

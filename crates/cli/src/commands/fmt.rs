@@ -1,10 +1,7 @@
 //! `llmplan fmt`: plans to their canonical layout.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
-use std::process;
+use std::io::Read;
+use std::path::Path;
 
 use llmplan_spec::diagnostic::{Diagnostic, Severity};
 use llmplan_spec::format::format;
@@ -12,6 +9,7 @@ use llmplan_spec::source::{Source, SourceKind, Sources};
 use similar::TextDiff;
 
 use crate::args::FmtArgs;
+use crate::atomic;
 use crate::examine::unreadable;
 use crate::exit::Exit;
 use crate::inputs::{Input, expand};
@@ -70,7 +68,7 @@ fn one(input: &Input, args: &FmtArgs, stdin: &mut dyn Read, output: &mut Output<
     match input {
         Input::Stdin => output.print(&formatted.text),
         Input::File(path) if changed => {
-            replace(Path::new(path), &formatted.text)
+            atomic::write(Path::new(path), formatted.text.as_bytes())
                 .map_err(|error| format!("`{name}` cannot be written: {}", load::words(&error)))?;
             output.print(&format!("{}\n", clean(&name)));
         }
@@ -87,35 +85,4 @@ fn tell(diagnostics: &[Diagnostic], sources: &Sources, name: &str, output: &mut 
 /// A unified diff that `patch -p0` takes.
 fn difference(name: &str, old: &str, new: &str) -> String {
     TextDiff::from_lines(old, new).unified_diff().context_radius(3).header(name, name).to_string()
-}
-
-/// Replaces a file's text in one step: whoever reads it sees the old text or the new one. Links are followed,
-/// permissions are kept; a file that may not be written is refused although its folder would allow it.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let target = fs::canonicalize(path)?;
-    let permissions = fs::metadata(&target)?.permissions();
-    if permissions.readonly() {
-        return Err(io::Error::other("the file is read-only"));
-    }
-    let (mut file, temporary) = beside(&target)?;
-    let written = file
-        .write_all(text.as_bytes())
-        .and_then(|()| fs::set_permissions(&temporary, permissions))
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&temporary, &target));
-    if written.is_err() {
-        // The plan itself is untouched.
-        let _ = fs::remove_file(&temporary);
-    }
-    written
-}
-
-/// A new file in the folder of another one, where a rename is one step.
-fn beside(target: &Path) -> io::Result<(File, PathBuf)> {
-    let mut name = OsString::from(".");
-    name.push(target.file_name().unwrap_or_default());
-    name.push(format!(".{}.tmp", process::id()));
-    let temporary = target.with_file_name(name);
-    let file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
-    Ok((file, temporary))
 }

@@ -1,6 +1,5 @@
 //! `llmplan import`: a Hugging Face `config.json` as a model of the language.
 
-use std::fs;
 use std::io::Read;
 use std::path::Path;
 
@@ -8,6 +7,7 @@ use llmplan_spec::limits::MAX_FILE_BYTES;
 use llmplan_spec::loader::LoadError;
 
 use crate::args::ImportArgs;
+use crate::atomic;
 use crate::exit::Exit;
 use crate::import::{Fault, Request, import};
 use crate::inputs::Input;
@@ -44,23 +44,18 @@ pub(crate) fn run(args: &ImportArgs, stdin: &mut dyn Read, output: &mut Output<'
         output.print(&imported.text);
         return Exit::Fine;
     };
-    if matches!(&input, Input::File(own) if same(own, path)) {
+    if matches!(&input, Input::File(own) if load::same(own, path)) {
         output.trouble(&format!("`{}` is the configuration itself; it would be lost", load::shown(path)));
         output.advice("name another file, such as `-o model.llm`");
         return Exit::Trouble;
     }
-    match fs::write(path, &imported.text) {
+    match atomic::write(Path::new(path), imported.text.as_bytes()) {
         Ok(()) => Exit::Fine,
         Err(error) => {
             output.trouble(&format!("`{}` cannot be written: {}", load::shown(path), load::words(&error)));
             Exit::Trouble
         }
     }
-}
-
-/// Whether two paths lead to one file.
-fn same(one: &str, other: &str) -> bool {
-    matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// The name that a file gives its model: its own, or for a `config.json` that of its folder.

@@ -6,4 +6,6 @@ pub(crate) mod docs;
 pub(crate) mod explain;
 pub(crate) mod fmt;
 pub(crate) mod import;
+#[cfg_attr(not(feature = "validate"), path = "unable.rs")]
+pub(crate) mod validate;
 pub(crate) mod verify;

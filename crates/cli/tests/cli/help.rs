@@ -14,6 +14,7 @@ fn every_command_has_help() {
         &["explain"],
         &["import"],
         &["verify"],
+        &["validate"],
         &["docs"],
         &["catalog"],
         &["catalog", "list"],
@@ -40,7 +41,7 @@ fn the_version_is_that_of_the_package() {
 fn wrong_usage_is_exit_code_2() {
     let folder = Folder::new("usage");
     folder.write("a.llm", crate::support::MODEL);
-    let wrong: [&[&str]; 11] = [
+    let wrong: [&[&str]; 17] = [
         &[],
         &["chekc"],
         &["check"],
@@ -52,6 +53,12 @@ fn wrong_usage_is_exit_code_2() {
         &["explain"],
         &["catalog", "show"],
         &["catalog", "list", "planets"],
+        &["validate"],
+        &["validate", "a.llm", "--budget", "60"],
+        &["validate", "a.llm", "--budget", "0s"],
+        &["validate", "a.llm", "--memory", "8 bits"],
+        &["validate", "a.llm", "--steps", "0"],
+        &["validate", "a.llm", "--format", "csv"],
     ];
     for args in wrong {
         let run = folder.run(args);

@@ -11,6 +11,7 @@ mod help;
 mod import;
 mod streams;
 mod support;
+mod validate;
 mod verify;
 mod verify_families;
 mod verify_hostile;

@@ -5,6 +5,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+/// The executable that is tested.
+pub(crate) const TOOL: &str = env!("CARGO_BIN_EXE_llmplan");
+
 /// A plan with a model alone.
 pub(crate) const MODEL: &str = "\
 model tiny {
@@ -78,7 +81,12 @@ impl Folder {
 
     /// The command, not yet started; its environment says nothing about colour or width.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_llmplan"));
+        self.command_of(Path::new(TOOL), args)
+    }
+
+    /// The same of another executable.
+    pub(crate) fn command_of(&self, program: &Path, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.current_dir(&self.0).args(args).stdin(Stdio::null());
         for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "TERM", "RUST_BACKTRACE"] {
             command.env_remove(variable);
