@@ -9,28 +9,7 @@ use llmplan_analysis::graph::lower;
 use llmplan_exec::{Batch, Gradients, Model, Pass};
 use llmplan_tests::resolved;
 
-const GPT: &str = "model gpt {
-  layers = 6
-  d_model = 384
-  vocab = 8192
-  context = 256
-  tied_embeddings = true
-
-  norm {
-    kind = layernorm
-  }
-
-  attention {
-    heads = 6
-    position = learned
-  }
-
-  ffn {
-    kind = gelu
-    d_ff = 1536
-  }
-}
-";
+const GPT: &str = include_str!("../tests/data/gpt.llm");
 
 const STEPS: usize = 7;
 

@@ -92,7 +92,7 @@ fn optimizer(graph: &Graph, setup: &Setup, params: u128) -> Option<u128> {
 const MOST_BLOCKS: u64 = 10_000;
 
 /// Bytes that a tensor takes beside its values, for its shape and its counts of holders; measured of candle 0.11.
-const HEADER: u128 = 360;
+pub(crate) const HEADER: u128 = 360;
 
 /// Bytes of the headers of weights and of the optimizer's tensors.
 fn headers(graph: &Graph, setup: &Setup) -> Option<u128> {

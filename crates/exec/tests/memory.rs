@@ -40,25 +40,7 @@ fn setup() -> Setup {
     }
 }
 
-const GPT: &str = "model gpt {
-  layers = 2
-  d_model = 384
-  vocab = 8192
-  context = 256
-  tied_embeddings = true
-  norm {
-    kind = layernorm
-  }
-  attention {
-    heads = 6
-    position = learned
-  }
-  ffn {
-    kind = gelu
-    d_ff = 1536
-  }
-}
-";
+const GPT: &str = include_str!("data/gpt.llm");
 
 /// Bytes at an instant.
 fn at(done: &Trial, moment: Moment) -> f64 {

@@ -13,6 +13,7 @@ use llmplan_spec::loader::{LoadError, Loader};
 use llmplan_spec::plan::Plan;
 use llmplan_spec::resolve::{Request, resolve};
 use llmplan_spec::source::{Source, SourceKind, Sources};
+use llmplan_spec::units::Date;
 use llmplan_tests::resolved;
 
 #[global_allocator]
@@ -115,7 +116,7 @@ impl Loader for File {
 
 /// A measurement is canonical, and a plan that cites it has its numbers.
 fn cited(found: &Validation) {
-    let text = measurement(found, "2026-11-25").unwrap();
+    let text = measurement(found, Date { year: 2026, month: 11, day: 25 }).unwrap();
     let formatted = llmplan_spec::format::format(&text, llmplan_spec::source::FileId(0));
     assert!(formatted.diagnostics.is_empty(), "{:?}\n{text}", formatted.diagnostics);
     assert_eq!(formatted.text, text);

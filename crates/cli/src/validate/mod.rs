@@ -7,6 +7,7 @@ pub(crate) use render::render;
 use llmplan_exec::Device;
 use llmplan_exec::validate::{self as exec, Limits, Refused, Validation};
 use llmplan_spec::plan::Plan;
+use llmplan_spec::units::Date;
 
 /// A plan to run, and the file that it is in.
 pub(crate) struct Subject<'p> {
@@ -79,19 +80,11 @@ pub(crate) fn run(
 /// What keeps it from being saved.
 pub(crate) fn measurement(one: &Validated) -> Result<String, String> {
     let today = today().ok_or("the clock of this machine is before 1970")?;
-    exec::measurement(&one.found, &today).ok_or_else(|| "nothing was measured".to_owned())
+    exec::measurement(&one.found, today).ok_or_else(|| "nothing was measured".to_owned())
 }
 
 /// The day, in UTC.
-fn today() -> Option<String> {
+fn today() -> Option<Date> {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?;
-    // Days to a date, by eras of 400 years that begin in March (Hinnant 2013, `civil_from_days`).
-    let days = i64::try_from(since.as_secs() / 86_400).ok()? + 719_468;
-    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let rest = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * rest + 2) / 153;
-    let (date, month) = (rest - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
-    let year = year + era * 400 + i64::from(month <= 2);
-    Some(format!("{year:04}-{month:02}-{date:02}"))
+    Date::of_day(since.as_secs() / 86_400)
 }

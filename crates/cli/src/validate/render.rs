@@ -97,7 +97,7 @@ fn tables(found: &Validation) -> Vec<Table> {
             tables.push(table(&title(run), &out));
         }
     }
-    tables.push(table(&title(last), &shown(&last.rows)));
+    tables.push(table(&title(last), &last.digest(TAGS)));
     tables
 }
 
@@ -187,32 +187,6 @@ fn table(title: &str, rows: &[Row]) -> Table {
     table
 }
 
-/// The rows of a run as a text shows them: of saved activations the largest and those that are out.
-fn shown(rows: &[Row]) -> Vec<Row> {
-    let saved = |row: &&Row| row.quantity.starts_with("activations.");
-    let mut tags: Vec<&Row> = rows.iter().filter(saved).filter(|row| row.holds).collect();
-    tags.sort_by(|one, other| other.measured.real().total_cmp(&one.measured.real()));
-    let rest = tags.split_off(tags.len().min(TAGS));
-    let hidden = |row: &Row| rest.iter().any(|other| std::ptr::eq(*other, row));
-    let mut shown: Vec<Row> = Vec::new();
-    for row in rows {
-        if !hidden(row) {
-            shown.push(row.clone());
-        }
-        // Behind the last of them.
-        let last = rows.iter().rfind(|row| saved(row)).is_some_and(|last| std::ptr::eq(last, row));
-        if let (true, Some(first)) = (last, rest.first()) {
-            shown.push(Row {
-                quantity: format!("activations: {} more", rest.len()),
-                predicted: rest.iter().map(|row| row.predicted).collect::<Option<Vec<_>>>().map(sum),
-                measured: sum(rest.iter().map(|row| row.measured).collect()),
-                ..(*first).clone()
-            });
-        }
-    }
-    shown
-}
-
 /// What slices and proxies say of the whole.
 fn law(found: &Validation) -> Option<String> {
     if found.extent != Extent::Proxies {
@@ -235,14 +209,6 @@ fn law(found: &Validation) -> Option<String> {
 
 fn rate(flops: f64) -> String {
     quantity(Number::Real(flops), Unit::FLOP_PER_SECOND, 4, BytePrefix::Decimal)
-}
-
-/// Counts added up, to the digit as far as they are.
-fn sum(amounts: Vec<Amount>) -> Amount {
-    amounts.into_iter().fold(Amount::Count(0), |sum, own| match (sum, own) {
-        (Amount::Count(sum), Amount::Count(own)) => Amount::Count(sum.saturating_add(own)),
-        (sum, own) => Amount::Real(sum.real() + own.real()),
-    })
 }
 
 fn number(value: Amount, unit: Measure) -> String {

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::vector::{rows_per_sum, rows_per_task, sum_of, sum_of_both, vectorised};
 
 /// Added to the variance.
-const EPSILON: f32 = 1e-5;
+pub(crate) const EPSILON: f64 = 1e-5;
 
 /// A norm over each `width` consecutive values.
 #[derive(Clone, Copy)]
@@ -130,7 +130,7 @@ fn forward(y: &mut [f32], x: &[f32], statistics: &mut [f32], first: usize, how: 
     for (at, ((y, x), statistics)) in groups.zip(statistics.chunks_exact_mut(how.statistics())).enumerate() {
         let mean = if how.centred { sum_of(x, |value| value) / how.width as f32 } else { 0.0 };
         let variance = sum_of(x, |value| (value - mean) * (value - mean)) / how.width as f32;
-        let scale = 1.0 / (variance + EPSILON).sqrt();
+        let scale = 1.0 / (variance + EPSILON as f32).sqrt();
         if let [kept_mean, kept_scale] = statistics {
             (*kept_mean, *kept_scale) = (mean, scale);
         } else if let [kept_scale] = statistics {

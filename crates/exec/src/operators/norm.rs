@@ -8,9 +8,6 @@ use crate::context::Context;
 use crate::kernels::norm as kernels;
 use crate::trouble::{Result, Trouble};
 
-/// What is added to a variance.
-const EPSILON: f64 = 1e-5;
-
 /// Normalises each `width` values. One row of weights serves all such groups of a token, or each has a row of its own,
 /// or there are none. Keeps the mean, where it is taken off, and the reciprocal of the deviation.
 pub(super) fn norm(
@@ -36,7 +33,7 @@ pub(super) fn norm(
         extras.push(mean.detach());
     }
     let variance = offset.sqr()?.mean_keepdim(1)?;
-    let deviation = (variance + EPSILON)?.sqrt()?.recip()?;
+    let deviation = (variance + kernels::EPSILON)?.sqrt()?.recip()?;
     let mut output = offset.broadcast_mul(&deviation)?;
     extras.push(deviation.detach());
     if let Some(weight) = weights.find("weight") {

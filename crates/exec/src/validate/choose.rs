@@ -6,6 +6,7 @@ use llmplan_spec::plan::{Checkpointing, Documents, Model, Offload, Optimizer, Pl
 use llmplan_spec::units::format::grouped;
 use serde::Serialize;
 
+use super::compare::PEAKS;
 use super::ladder::ladder;
 use super::slices::{self, Slice};
 use crate::forecast::{Forecast, forecast};
@@ -74,8 +75,7 @@ const SEQUENCE: u64 = 2048;
 const LIGHT_STEPS: u64 = 2;
 /// The shortest sequence that the whole model is shortened to.
 const SHORTEST: u64 = 64;
-/// What a forecast may be wrong by, measured over the shapes of the tests, and what the program itself takes.
-const MARGIN: f64 = 1.25;
+/// What the program itself takes.
 const PROGRAM: u128 = 64 << 20;
 /// The share of the best product's rate that a step is taken to reach.
 const REACHED: f64 = 0.4;
@@ -260,7 +260,7 @@ fn fits(runs: &[Planned], limits: &Limits) -> bool {
 
 /// The bytes that a run may take at the most, the program included.
 pub fn needed(peak: u128) -> u128 {
-    let margin = (peak as f64 * MARGIN) as u128;
+    let margin = (peak as f64 * (1.0 + PEAKS)) as u128;
     margin.saturating_add(PROGRAM)
 }
 

@@ -9,6 +9,7 @@ use llmplan_spec::plan::{AttentionConvention, Optimizer};
 
 use super::choose::Planned;
 use super::row::{Amount, Measure, Row};
+use crate::forecast::HEADER;
 use crate::trial::{Instant, Moment, Trial};
 
 /// What the allocator may hold beyond the payload: headers and shapes.
@@ -17,8 +18,6 @@ const HEADERS: f64 = 0.002;
 const ACTIVATIONS: f64 = 0.005;
 /// What a peak may be out by, measured over the shapes of the tests.
 pub const PEAKS: f64 = 0.25;
-/// Bytes of a tensor's header at the most, where tensors are small.
-const HEADER: u128 = 600;
 
 /// The rows of a run.
 pub fn compare(run: &Planned, trial: &Trial) -> Vec<Row> {

@@ -1,12 +1,13 @@
 //! A validation as the text of a `measurement` block, which plans cite.
 
+use llmplan_spec::units::Date;
 use llmplan_spec::units::format::{literal, plain};
 
 use super::{Extent, Row, Validation};
 
-/// The text of a measurement, in the language's canonical layout: of the largest run. `taken` is the day, such as
-/// `2026-11-25`. `None` where nothing ran.
-pub fn measurement(found: &Validation, taken: &str) -> Option<String> {
+/// The text of a measurement, in the language's canonical layout: of the largest run. `taken` is the day.
+/// `None` where nothing ran.
+pub fn measurement(found: &Validation, taken: Date) -> Option<String> {
     let run = found.runs.last()?;
     let what = match found.extent {
         Extent::Whole => format!("{}, sequences of {} tokens", found.plan, run.sequence),
@@ -20,7 +21,7 @@ pub fn measurement(found: &Validation, taken: &str) -> Option<String> {
     let mut line = |name: &str, value: String| text.push_str(&format!("  {name} = {value}\n"));
     line("device", quoted(&found.device));
     line("precision", found.precision.to_owned());
-    line("taken", taken.to_owned());
+    line("taken", taken.to_string());
     line("model", quoted(&what));
     line("tokens", format!("{} tokens", literal(run.tokens.into())));
     line("matmul_peak", rate(found.matmul_peak));

@@ -78,6 +78,33 @@ pub struct ClassRate {
     pub share: f64,
 }
 
+impl Ran {
+    /// The rows, of saved activations the `most` largest and those that are out; the others are one row that adds them up.
+    pub fn digest(&self, most: usize) -> Vec<Row> {
+        let saved = |row: &Row| row.quantity.starts_with("activations.");
+        let mut largest: Vec<usize> =
+            (0..self.rows.len()).filter(|at| saved(&self.rows[*at]) && self.rows[*at].holds).collect();
+        largest.sort_by(|one, other| {
+            self.rows[*other].measured.real().total_cmp(&self.rows[*one].measured.real())
+        });
+        let rest = largest.split_off(largest.len().min(most));
+        let last = self.rows.iter().rposition(saved);
+        let mut digest = Vec::new();
+        for (at, row) in self.rows.iter().enumerate() {
+            if !rest.contains(&at) {
+                digest.push(row.clone());
+            }
+            if Some(at) == last && !rest.is_empty() {
+                digest.push(Row::together(
+                    format!("activations: {} more", rest.len()),
+                    rest.iter().map(|at| &self.rows[*at]),
+                ));
+            }
+        }
+        digest
+    }
+}
+
 impl Validation {
     /// Whether every row holds.
     pub fn holds(&self) -> bool {

@@ -95,6 +95,20 @@ impl Row {
         }
     }
 
+    /// Exact rows that hold, added up in one.
+    pub(super) fn together<'a>(quantity: String, rows: impl Iterator<Item = &'a Row>) -> Row {
+        let count = |amount: Amount| match amount {
+            Amount::Count(count) => count,
+            Amount::Real(_) => 0,
+        };
+        let (mut predicted, mut measured) = (0_u128, 0_u128);
+        for row in rows {
+            predicted = predicted.saturating_add(row.predicted.map_or(0, count));
+            measured = measured.saturating_add(count(row.measured));
+        }
+        Row::exact(quantity, Some(predicted), measured, Measure::Bytes)
+    }
+
     /// Something that is told and not judged.
     pub fn told(quantity: impl Into<String>, measured: f64, unit: Measure) -> Row {
         Row {

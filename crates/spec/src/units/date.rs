@@ -25,6 +25,23 @@ impl Date {
             .then_some(date)
     }
 
+    /// The day that is so many after 1970-01-01. `None` beyond the year 9999.
+    pub fn of_day(day: u64) -> Option<Date> {
+        let mut left = day;
+        let mut date = Date { year: 1970, month: 1, day: 1 };
+        // Month by month: fewer than 100,000 steps.
+        while date.year <= 9999 {
+            let length = u64::from(date.days_in_month());
+            match (left < length, date.month) {
+                (true, _) => return Some(Date { day: date.day + u8::try_from(left).ok()?, ..date }),
+                (false, 12) => date = Date { year: date.year + 1, month: 1, day: 1 },
+                (false, _) => date.month += 1,
+            }
+            left -= length;
+        }
+        None
+    }
+
     fn days_in_month(self) -> u8 {
         let leap =
             self.year.is_multiple_of(4) && (!self.year.is_multiple_of(100) || self.year.is_multiple_of(400));
@@ -46,6 +63,17 @@ impl std::fmt::Display for Date {
 #[cfg(test)]
 mod tests {
     use super::Date;
+
+    #[test]
+    fn days_are_counted_from_1970() {
+        for (day, date) in
+            [(0, "1970-01-01"), (59, "1970-03-01"), (11_016, "2000-02-29"), (20_782, "2026-11-25")]
+        {
+            assert_eq!(Date::of_day(day).unwrap().to_string(), date);
+        }
+        assert_eq!(Date::of_day(2_932_896).unwrap().to_string(), "9999-12-31");
+        assert!(Date::of_day(2_932_897).is_none() && Date::of_day(u64::MAX).is_none());
+    }
 
     #[test]
     fn knows_which_days_exist() {
