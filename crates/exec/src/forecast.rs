@@ -106,7 +106,7 @@ fn headers(graph: &Graph, setup: &Setup) -> Option<u128> {
         Plan::Adam | Plan::Adamw => 2,
         Plan::Adam8bit => 4,
     };
-    let master = u128::from(setup.precision != Precision::Fp32 || setup.offload);
+    let master = u128::from(master_bytes(setup.precision, setup.offload) > 0);
     tensors.checked_mul(1 + states + master)?.checked_mul(HEADER)
 }
 

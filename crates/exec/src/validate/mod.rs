@@ -131,14 +131,9 @@ pub fn validate(
     let choice = choose(plan, limits)?;
     let precision = choice.runs.first().map_or(Precision::Fp32, |run| run.setup.precision);
     progress("the rate of matrix products");
-    let share = Duration::from_secs_f64((limits.seconds / 20.0).clamp(0.2, 2.0));
     let peak = match precision {
         Precision::Fp32 => limits.rate,
-        _ => {
-            matmul_peak(device, data_type(precision), share)
-                .map_err(|error| refused(&error))?
-                .flops_per_second
-        }
+        _ => best_product(device, data_type(precision), limits.seconds)?,
     };
     let (mut runs, mut trials) = (Vec::new(), Vec::new());
     for run in &choice.runs {
@@ -202,8 +197,13 @@ pub fn validate(
 /// # Errors
 /// A device that fails.
 pub fn rate(device: &Device, seconds: f64) -> Result<f64, Refused> {
+    best_product(device, DType::F32, seconds)
+}
+
+/// The rate of the best matrix product, in a twentieth of the time there is.
+fn best_product(device: &Device, dtype: DType, seconds: f64) -> Result<f64, Refused> {
     let share = Duration::from_secs_f64((seconds / 20.0).clamp(0.2, 2.0));
-    match matmul_peak(device, DType::F32, share) {
+    match matmul_peak(device, dtype, share) {
         Ok(peak) => Ok(peak.flops_per_second),
         Err(error) => Err(Refused(error.to_string())),
     }

@@ -51,7 +51,7 @@ impl Training {
 pub enum Checkpointing {
     /// Nothing: everything that the backward pass needs is kept.
     None,
-    /// Scores, softmax and weighted sum of attention (Korthikanti 2022 §5).
+    /// Scores, softmax and weighted sum of attention (Korthikanti 2022 §5), and the states of recurrences.
     Selective,
     /// The whole layer, from its input (Chen 2016 §4).
     Full,

@@ -121,7 +121,7 @@ pub(super) const TRAINING: BlockSchema = BlockSchema {
                     ("none", "everything the backward pass needs is kept"),
                     (
                         "selective",
-                        "scores, softmax and weighted sum of attention are recomputed (Korthikanti 2022)",
+                        "scores, softmax and weighted sum of attention are recomputed (Korthikanti 2022), and the states of recurrences",
                     ),
                     ("full", "each layer is recomputed from its input (Chen 2016)"),
                 ]),
