@@ -33,6 +33,9 @@ pub(crate) fn run(target: Target, arguments: &[OsString], output: &mut Output<'_
     };
     let name = load::shown(&companion.to_string_lossy());
     if let Err(words) = answers(&companion) {
+        // Loaders begin with the name that has just been said.
+        let own = format!("{}: ", companion.display());
+        let words = words.strip_prefix(&own).unwrap_or(&words);
         output.trouble(&format!("`{name}` does not start: {words}"));
         return refuse(&[NEEDS, BUILD, HERE], output);
     }
