@@ -22,8 +22,8 @@ pub(crate) fn check(root: &Path) -> Result<(), Failure> {
 }
 
 /// Compiles the kernels and links the executable, with the toolkit as Python packages and a stub of the driver. It needs
-/// `python3` with `venv`, `gcc`, a package index, 4 GB of disk and ten minutes of two cores. What comes out starts nowhere but under a
-/// driver.
+/// `python3` with `venv`, `gcc`, a package index, 4 GB of disk and ten minutes of two cores. What comes out starts
+/// nowhere but under a driver.
 pub(crate) fn build(root: &Path) -> Result<(), Failure> {
     let target = target(root).join("build-cuda");
     let toolkit = target.join("toolkit");
