@@ -195,10 +195,10 @@ fn a_report_lists_what_the_user_declares_without_effect_and_not_what_the_catalog
     };
     let text = text("h100-sxm");
     assert_eq!(listed(&only(&text)), Vec::<String>::new());
-    let own = "device mine extends h100-sxm {\n  link = 200 GB/s\n}\n";
+    let own = "device mine extends h100-sxm {\n  peak {\n    int8 = 1 PFLOP/s\n  }\n}\n";
     let notes = listed(&only(&(text.replace("device = h100-sxm", "device = mine") + own)));
     assert_eq!(notes.len(), 1, "{notes:?}");
-    assert!(notes[0].starts_with("`device.link`"), "{notes:?}");
+    assert!(notes[0].starts_with("`device.peak.int8`"), "{notes:?}");
 }
 
 /// A plan may take its price from the catalog.

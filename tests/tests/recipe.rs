@@ -52,7 +52,7 @@ fn layers_are_recomputed_as_they_are_picked() {
 #[test]
 fn words_are_swept_and_layers_are_not() {
     let variants = training(
-        "checkpointing = [none, selective, full]\n  checkpointing_layers = [0, 3]\n  offload = [none, optimizer]",
+        "checkpointing = [none, selective, full, modules]\n  checkpointing_layers = [0, 3]\n  offload = [none, optimizer, parameters]",
     );
     let found: Vec<(Checkpointing, Offload)> =
         variants.iter().map(|training| (training.checkpointing, training.offload)).collect();

@@ -1,10 +1,11 @@
 //! FLOPs: one pass over a sequence by component, per token under each convention, and the rules of thumb beside them.
 
-use llmplan_spec::plan::{AttentionConvention, Documents, Mixer, Reach};
+use llmplan_spec::plan::{AttentionConvention, Documents, Mixer, Plan, Reach};
 
 use crate::closed::{Form, sum, term};
 use crate::folds::{self, Sequence, forward_flops};
 use crate::graph::{Component, Graph};
+use crate::lora::{self, FROZEN};
 use crate::model::{Forms, known, params_path, uniform, vocab_path, width_path};
 use crate::quantities::Quantities;
 
@@ -55,6 +56,20 @@ pub(crate) const LAYERS: [&str; 15] = [
     "flops.forward.experts",
     "flops.forward.shared_experts",
 ];
+
+/// Products of two values, which no frozen weights are in. Convolutions are counted with their recurrence.
+const WEIGHTLESS: [&str; 4] = [
+    "flops.forward.scores",
+    "flops.forward.weighted_sum",
+    "flops.forward.recurrence",
+    "flops.forward.mtp_attention",
+];
+
+/// T: the tokens of a sequence of a plan.
+pub(crate) fn tokens(plan: &Plan) -> u64 {
+    let trained = plan.training.as_ref().and_then(|training| training.sequence);
+    trained.or(plan.model.context).unwrap_or(DEFAULT_SEQUENCE)
+}
 
 /// T, the sequence that FLOPs are counted for.
 fn sequence(q: &mut Quantities<'_>) -> u64 {
@@ -120,6 +135,7 @@ pub(crate) fn flops(q: &mut Quantities<'_>, graph: &Graph, forms: &Forms<'_>) ->
     if let Some(module) = &forms.module {
         modules(q, module, &counts, own.attention);
     }
+    lora::flops(q, graph, tokens);
     totals(q, &counts);
     per_kind(q, forms, own.attention);
     conventions(q, graph, forms, own);
@@ -289,11 +305,23 @@ fn totals(q: &mut Quantities<'_>, counts: &folds::Counts) {
         ],
     );
     q.count("flops.forward", counts.total(), &rest.join(" + "), MATMUL);
-    q.derive("flops.backward", "2 * flops.forward", BACKWARD);
-    q.derive("flops.training", "flops.forward + flops.backward", BACKWARD);
+    let (backward, adapters, source) = match q.get("flops.adapters") {
+        None => ("2 * flops.forward".to_owned(), "", BACKWARD),
+        // What has no weights has both of its gradients.
+        Some(_) => {
+            let weightless = known(q, &WEIGHTLESS);
+            (
+                ["flops.forward"].into_iter().chain(weightless).collect::<Vec<_>>().join(" + "),
+                " + flops.adapters",
+                FROZEN,
+            )
+        }
+    };
+    q.derive("flops.backward", &backward, source);
+    q.derive("flops.training", &format!("flops.forward + flops.backward{adapters}"), source);
     q.derive("flops.forward_per_token", "flops.forward / flops.sequence", MATMUL);
-    q.derive("flops.backward_per_token", "flops.backward / flops.sequence", BACKWARD);
-    q.derive("flops.training_per_token", "flops.training / flops.sequence", BACKWARD);
+    q.derive("flops.backward_per_token", "flops.backward / flops.sequence", source);
+    q.derive("flops.training_per_token", "flops.training / flops.sequence", source);
     let modules = known(q, &["flops.forward.mtp", "flops.forward.mtp_attention"]);
     if !modules.is_empty() {
         let formula = format!("(flops.forward - {}) / flops.sequence", modules.join(" - "));
@@ -359,16 +387,27 @@ fn conventions(q: &mut Quantities<'_>, graph: &Graph, forms: &Forms<'_>, own: Se
         let forward =
             format!("(flops.forward - ({}) + {}) / flops.sequence", parts.join(" + "), path("attention"));
         q.derive(&path("forward_per_token"), &forward, source);
-        q.derive(&path("backward_per_token"), &format!("2 * {}", path("forward_per_token")), BACKWARD);
-        let both = format!("{} + {}", path("forward_per_token"), path("backward_per_token"));
-        q.derive(&path("training_per_token"), &both, BACKWARD);
+        let (attention, forward) = (path("attention"), path("forward_per_token"));
+        let (backward, adapters, source) = match q.get("flops.adapters") {
+            None => (format!("2 * {forward}"), "", BACKWARD),
+            Some(_) => {
+                let other = format!("flops.backward - 2 * ({}) + 2 * {attention}", parts.join(" + "));
+                (format!("({other}) / flops.sequence"), " + flops.adapters / flops.sequence", FROZEN)
+            }
+        };
+        q.derive(&path("backward_per_token"), &backward, source);
+        let both = format!("{forward} + {}{adapters}", path("backward_per_token"));
+        q.derive(&path("training_per_token"), &both, source);
     }
 }
 
 fn rules(q: &mut Quantities<'_>) {
     let n = params_path(q);
     q.derive("flops.rule_of_thumb.forward", &format!("2 FLOP * {n}"), RULE_2N);
-    q.derive("flops.rule_of_thumb.training", &format!("6 FLOP * {n}"), RULE_6N);
+    match q.get("flops.adapters") {
+        None => q.derive("flops.rule_of_thumb.training", &format!("6 FLOP * {n}"), RULE_6N),
+        Some(_) => q.derive("flops.rule_of_thumb.training", &format!("4 FLOP * {n}"), FROZEN),
+    }
     q.derive("flops.rule_of_thumb.inference", &format!("2 FLOP * {n} * flops.sequence"), RULE_2N);
     let rule = "24 FLOP * flops.sequence * model.d_model^2 + 4 FLOP * flops.sequence^2 * model.d_model";
     q.derive(

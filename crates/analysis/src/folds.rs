@@ -1,9 +1,9 @@
 //! The folds over the Graph: parameters, matmul FLOPs, bytes moved, blocks of an 8-bit optimizer. Exact, or nothing.
 
-use llmplan_spec::plan::{AttentionConvention, Documents, Mixer, Model, Reach};
+use llmplan_spec::plan::{AttentionConvention, Documents, Mixer, Model, Reach, Training};
 
 use crate::graph::{Component, Graph, Kind, Operator, Part, Tensor};
-use crate::saved::{Keep, selected};
+use crate::saved::{Keep, Rerun, selected};
 
 /// Counts by component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -152,6 +152,33 @@ pub fn recomputed_flops(graph: &Graph, tokens: u64, keep: &dyn Fn(usize) -> Keep
         Some(Keep::Selective) => selected(kind),
         Some(Keep::All) | None => false,
     })
+}
+
+/// FLOPs of what a training runs again of one sequence, by the pairs that the sequence's convention counts. `recomputed`
+/// says which layers the checkpointing holds for, counted from 0 in the order of execution.
+pub fn rerun_flops(
+    graph: &Graph,
+    sequence: Sequence<'_>,
+    training: &Training,
+    recomputed: &dyn Fn(u64) -> bool,
+) -> Option<u128> {
+    let (mut total, mut layer) = (0_u128, 0_u64);
+    for step in &graph.order {
+        let block = graph.blocks.get(step.block)?;
+        let again = Rerun::of(block, training.checkpointing, training.recompute, true);
+        let each = block
+            .operators
+            .iter()
+            .filter(|operator| again.again(operator))
+            .try_fold(0_u128, |sum, own| sum.checked_add(operator_flops(own, sequence)?.unwrap_or(0)))?;
+        let times = match block.part {
+            Part::Layer => (layer..layer + step.repeat).filter(|layer| recomputed(*layer)).count() as u128,
+            _ => 0,
+        };
+        layer += if block.part == Part::Layer { step.repeat } else { 0 };
+        total = total.checked_add(each.checked_mul(times)?)?;
+    }
+    Some(total)
 }
 
 /// FLOPs of those operators of all blocks that count, each with the number of its layer.

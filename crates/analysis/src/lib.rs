@@ -4,15 +4,22 @@
 //! Pure functions: nothing here reads a file, a clock or the environment. Each formula names its source.
 
 mod closed;
+pub mod cluster;
 pub mod explain;
 mod flops;
 pub mod folds;
+mod goodput;
 pub mod graph;
+mod intervals;
+mod lora;
+pub mod missing;
 mod model;
+mod on_cluster;
 mod quantities;
 pub mod report;
 mod requirements;
 pub mod saved;
+pub mod search;
 mod sections;
 pub mod tensors;
 mod traffic;
@@ -22,11 +29,12 @@ pub use training::{master_bytes, moment_bytes};
 
 use llmplan_spec::diagnostic::Diagnostic;
 use llmplan_spec::plan::{
-    AttentionConvention, BytesConvention, FeedForward, LayerKind, Mixer, Model, Origin, ParamsConvention,
-    Plan, Reach, SettingValue,
+    AttentionConvention, BytesConvention, FeedForward, FlopsConvention, LayerKind, Mixer, Model, Origin,
+    ParamsConvention, Plan, Reach, SettingValue,
 };
 use llmplan_spec::schema;
 use llmplan_spec::source::Sources;
+use llmplan_spec::units::format;
 
 use quantities::Quantities;
 use report::{Assumption, Report};
@@ -48,6 +56,7 @@ pub fn analyze(plan: &Plan, sources: &Sources) -> Analysis {
     let own = |path: &str| plan.setting(path).is_some();
     let forms = model::Forms::new(plan, &graph, &own);
     model::parameters(&mut q, &graph, &forms);
+    lora::parameters(&mut q, &graph);
     model::weights(&mut q);
     let tokens = flops::flops(&mut q, &graph, &forms);
     traffic::cache(&mut q, &forms);
@@ -55,11 +64,13 @@ pub fn analyze(plan: &Plan, sources: &Sources) -> Analysis {
     traffic::intensity(&mut q, &graph, tokens);
     training::data(&mut q);
     training::memory(&mut q, &graph);
-    training::run(&mut q);
+    training::run(&mut q, &graph);
+    goodput::run(&mut q);
     if !q.errors.is_empty() {
         return Analysis { report: None, diagnostics: q.errors };
     }
-    let (requirements, diagnostics) = requirements::judge(&mut q);
+    let (requirements, mut diagnostics) = requirements::judge(&mut q);
+    diagnostics.append(&mut q.warnings);
     let sparse = q.get("model.params.active_experts").is_some();
     let headline = HEADLINE
         .iter()
@@ -73,7 +84,8 @@ pub fn analyze(plan: &Plan, sources: &Sources) -> Analysis {
         headline,
         requirements,
         assumptions: assumptions(&q),
-        conventions: conventions(plan),
+        conventions: conventions(&q),
+        unmodelled: q.notes,
         quantities: q.list,
     };
     Analysis { report: Some(report), diagnostics }
@@ -86,7 +98,7 @@ pub fn count(model: &Model) -> Option<(u128, u128)> {
 }
 
 /// The numbers of `--brief`, of those a plan has.
-const HEADLINE: [&str; 12] = [
+const HEADLINE: [&str; 15] = [
     "model.params",
     "model.active_params",
     "memory.weights_only.bf16",
@@ -94,16 +106,20 @@ const HEADLINE: [&str; 12] = [
     "flops.forward_per_token",
     "flops.training_per_token",
     "memory.model_states",
+    "memory.per_device",
     "data.epochs",
     "training.flops",
+    "training.mfu",
     "training.time",
+    "training.calendar_time",
     "training.device_hours",
     "training.cost",
 ];
 
-fn conventions(plan: &Plan) -> Vec<String> {
+fn conventions(q: &Quantities<'_>) -> Vec<String> {
+    let plan = q.plan;
     let convention = plan.convention;
-    vec![
+    let mut lines = vec![
         "a multiply-add is 2 FLOP; lookups, norms, activations and softmax are not counted".to_owned(),
         attention_convention(plan),
         match convention.params {
@@ -119,7 +135,27 @@ fn conventions(plan: &Plan) -> Vec<String> {
         }
         .to_owned(),
         "peaks are dense: without sparsity".to_owned(),
-    ]
+    ];
+    if q.get("training.mfu").is_some() {
+        lines.push(
+            match convention.flops {
+                FlopsConvention::Model => {
+                    "MFU is of the model's FLOPs, without what is recomputed (convention.flops = model)"
+                }
+                FlopsConvention::Executed => {
+                    "MFU is of executed FLOPs, with what is recomputed: HFU (convention.flops = executed)"
+                }
+            }
+            .to_owned(),
+        );
+    }
+    if plan.training.as_ref().is_some_and(|training| training.lora.is_some()) {
+        lines.push(
+            "weights are frozen: the backward pass has no gradients of theirs, and those of inputs through all layers"
+                .to_owned(),
+        );
+    }
+    lines
 }
 
 /// The defaults that numbers of the report rest on.
@@ -148,6 +184,9 @@ fn assumptions(q: &Quantities<'_>) -> Vec<Assumption> {
         }
         let value = match &setting.value {
             SettingValue::Text(text) => text.clone(),
+            SettingValue::Quantity(amount) if quantities::in_percent(&setting.path) => {
+                format::percent(amount.number.real())
+            }
             SettingValue::Quantity(amount) => q.show(amount.number, amount.unit, 6),
         };
         assumptions.push(Assumption { path: setting.path.clone(), value, why: (*why).to_owned() });
@@ -169,11 +208,18 @@ fn matters(q: &Quantities<'_>, path: &str) -> bool {
             .plan
             .setting("hardware.devices")
             .is_some_and(|devices| matches!(devices.origin, Origin::Default(_))),
+        _ if operates(path) => q.get(path).is_some(),
         "training.optimizer_block" => q.get("memory.optimizer.scales").is_some(),
         "training.parallelism.tensor" | "training.parallelism.pipeline" => batches,
         "training.parallelism.data" => replicas && batches,
         _ => true,
     }
+}
+
+/// Whether an attribute says how a cluster is run. Its default matters where a number reads it.
+fn operates(path: &str) -> bool {
+    let rest = path.strip_prefix("hardware.");
+    rest.is_some_and(|rest| !matches!(rest, "device" | "price" | "reserve") && !rest.contains('.'))
 }
 
 /// Whether an attribute belongs to a part that no layer of the model has.

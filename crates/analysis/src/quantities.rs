@@ -10,6 +10,7 @@ use llmplan_spec::source::{FileId, Sources, Span};
 use llmplan_spec::units::format::{self, BytePrefix};
 use llmplan_spec::units::{Number, Quantity as Amount, Unit};
 
+use crate::intervals::Intervals;
 use crate::report::{Derivation, Grade, Quantity, Value};
 
 /// The longest formula that is shown, in bytes.
@@ -21,9 +22,15 @@ pub(crate) struct Quantities<'a> {
     pub(crate) sources: &'a Sources,
     pub(crate) list: Vec<Quantity>,
     pub(crate) errors: Vec<Diagnostic>,
+    /// What is wasteful, or does not fit; the report stands.
+    pub(crate) warnings: Vec<Diagnostic>,
+    /// Why something is not modelled, in sentences.
+    pub(crate) notes: Vec<String>,
     index: BTreeMap<String, usize>,
     /// Attributes whose default a number rests on although it could well be otherwise.
     pub(crate) assumed: BTreeSet<String>,
+    /// What could be otherwise, and what rests on it.
+    pub(crate) intervals: Intervals,
 }
 
 impl<'a> Quantities<'a> {
@@ -33,8 +40,11 @@ impl<'a> Quantities<'a> {
             sources,
             list: Vec::new(),
             errors: Vec::new(),
+            warnings: Vec::new(),
+            notes: Vec::new(),
             index: BTreeMap::new(),
             assumed: BTreeSet::new(),
+            intervals: Intervals::default(),
         }
     }
 
@@ -74,6 +84,20 @@ impl<'a> Quantities<'a> {
         self.push(path, Value::Count(count), grade, derivation, source);
     }
 
+    /// What a procedure that is named estimates, with what it reads of what there is.
+    pub(crate) fn modelled(&mut self, path: &str, value: Value, name: &str, inputs: &[&str], source: &str) {
+        let inputs: Vec<&str> = inputs.iter().copied().filter(|input| self.known(input)).collect();
+        inputs.iter().for_each(|input| self.leaf(input));
+        let inputs: Vec<String> = inputs.into_iter().map(str::to_owned).collect();
+        let grade = self.grade(&inputs, false);
+        let derivation = Derivation::Procedure { name: name.to_owned(), inputs };
+        self.push(path, value, grade, derivation, source);
+    }
+
+    fn known(&self, path: &str) -> bool {
+        self.get(path).is_some() || self.plan.setting(path).is_some()
+    }
+
     /// A number that a default stands for where no attribute does: T without a sequence.
     pub(crate) fn given(&mut self, path: &str, count: u64, why: &str) {
         let derivation = Derivation::Attribute { place: format!("default: {why}") };
@@ -93,6 +117,34 @@ impl<'a> Quantities<'a> {
     /// A quantity as a float.
     pub(crate) fn number(&self, path: &str) -> Option<f64> {
         self.get(path)?.value.number()
+    }
+
+    /// Sets the interval of a quantity, in base units.
+    pub(crate) fn set_interval(&mut self, path: &str, interval: (f64, f64)) {
+        if let Some(quantity) = self.index.get(path).and_then(|&at| self.list.get_mut(at)) {
+            quantity.interval = Some(interval);
+        }
+    }
+
+    /// The interval of a quantity, as shown beside it: `$1.9M – $3.1M`, without a unit that the value has too; empty
+    /// where there is none, or where its ends are the same to four digits.
+    pub(crate) fn range(&self, path: &str) -> String {
+        let Some(quantity) = self.get(path) else { return String::new() };
+        let Some((low, high)) = quantity.interval else { return String::new() };
+        let show = |end: f64, digits: usize| match in_percent(path) {
+            true => format::percent(end),
+            false => self.show(Number::Real(end), quantity.unit, digits),
+        };
+        let apart = [3, 4].into_iter().find(|digits| show(low, *digits) != show(high, *digits));
+        let Some(digits) = apart else { return String::new() };
+        let (low, high) = (show(low, digits), show(high, digits));
+        let split =
+            |text: &str| text.split_once(' ').map(|(number, unit)| (number.to_owned(), unit.to_owned()));
+        match (split(&low), split(&high), split(&quantity.display)) {
+            (Some((low, a)), Some((high, b)), Some((_, c))) if a == b && b == c => format!("{low} – {high}"),
+            (Some((low, a)), Some((_, b)), _) if a == b => format!("{low} – {high}"),
+            _ => format!("{low} – {high}"),
+        }
     }
 
     /// A number in a unit, as this plan's conventions show it.
@@ -139,6 +191,7 @@ impl<'a> Quantities<'a> {
         };
         let grade = self.grade(&inputs, exact);
         self.push(path, value, grade, derivation, source);
+        self.spread(path, &parsed);
     }
 
     /// The names of a formula, each once; attributes among them become quantities of the report.
@@ -168,7 +221,8 @@ impl<'a> Quantities<'a> {
             }
             Origin::Declared(span) => (self.sources.place(*span), Grade::Declared),
             Origin::Default(why) => {
-                let uncertain = path == "device.devices_per_node";
+                let uncertain = matches!(path, "device.devices_per_node" | "device.generation")
+                    || UNCERTAIN.contains(&path);
                 (format!("default: {why}"), if uncertain { Grade::Assumed } else { Grade::Declared })
             }
         };
@@ -220,7 +274,7 @@ impl<'a> Quantities<'a> {
             Value::Real(real) => Value::Real(format::round(real, 12)),
             value => value,
         };
-        let share = path.ends_with("share") || declared_share(path);
+        let share = in_percent(path);
         let display = match &value {
             Value::Text(text) => text.clone(),
             Value::Real(real) if share => format::percent(*real),
@@ -265,7 +319,8 @@ impl<'a> Quantities<'a> {
         );
     }
 
-    fn overflow(&mut self, path: &str) {
+    /// A quantity that is beyond what counts can be.
+    pub(crate) fn overflow(&mut self, path: &str) {
         if self.errors.is_empty() {
             let meaning = schema::path(path).map_or("", |kind| kind.meaning());
             self.errors.push(
@@ -306,7 +361,7 @@ impl Environment for Known<'_, '_> {
         match self.quantities.plan.setting(name).map(|setting| &setting.value) {
             Some(SettingValue::Quantity(amount)) => Ok(quantity(amount.number, amount.unit)),
             Some(SettingValue::Text(text)) => Ok(Evaluated::Text(text.as_str().into())),
-            None => Err(crate::requirements::not_computable(self.quantities.plan, name, span).into()),
+            None => Err(crate::requirements::not_computable(self.quantities, name, span).into()),
         }
     }
 }
@@ -331,6 +386,26 @@ fn from_number(number: Number) -> Value {
         Number::Int(int) => u128::try_from(int).map_or(Value::Real(int as f64), Value::Count),
         Number::Real(real) => Value::Real(real),
     }
+}
+
+/// Attributes of a cluster whose defaults could well be otherwise.
+const UNCERTAIN: [&str; 9] = [
+    "hardware.mtbf",
+    "hardware.restart",
+    "hardware.storage_bandwidth",
+    "hardware.checkpoints",
+    "hardware.stragglers",
+    "hardware.utilization",
+    "hardware.host_power",
+    "hardware.pue",
+    "hardware.carbon",
+];
+
+/// Whether a quantity is shown in percent.
+pub(crate) fn in_percent(path: &str) -> bool {
+    let rate = matches!(path, "training.goodput" | "training.hfu" | "training.modelled_mfu");
+    let share = rate || path.ends_with("share") || path.starts_with("training.lost.");
+    share || declared_share(path)
 }
 
 fn is_share(path: &str) -> bool {

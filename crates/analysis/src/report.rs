@@ -23,6 +23,8 @@ pub struct Report {
     pub assumptions: Vec<Assumption>,
     /// What the words mean here: "a multiply-add is 2 FLOP", …
     pub conventions: Vec<String>,
+    /// Why no step is modelled although the plan declares a strategy, in sentences.
+    pub unmodelled: Vec<String>,
 }
 
 impl Report {

@@ -2,12 +2,13 @@
 
 use llmplan_spec::diagnostic::{Code, Diagnostic};
 use llmplan_spec::expr::{self, Expr, Failure, Value as Evaluated};
-use llmplan_spec::plan::{Comparison, Plan, Requirement};
+use llmplan_spec::plan::{Comparison, Requirement};
 use llmplan_spec::schema::{self, PathKind};
 use llmplan_spec::source::Span;
 use llmplan_spec::units::{Number, Unit, format};
 
-use crate::quantities::{Known, Quantities};
+use crate::missing::{self, Why};
+use crate::quantities::{Known, Quantities, in_percent};
 use crate::report::{Derivation, Judgement, Quantity};
 
 /// Judges every condition of the plan. One that cannot be computed, or only in part, is an error of the plan, never a
@@ -33,45 +34,31 @@ pub(crate) fn judge(q: &mut Quantities<'_>) -> (Vec<Judgement>, Vec<Diagnostic>)
 }
 
 /// Why a name of a condition has no value in this plan.
-pub(crate) fn not_computable(plan: &Plan, name: &str, span: Span) -> Diagnostic {
+pub(crate) fn not_computable(q: &Quantities<'_>, name: &str, span: Span) -> Diagnostic {
     let error = |title: String| Diagnostic::error(Code::NotComputable, span, title);
-    match schema::path(name) {
+    let mut diagnostic = match schema::path(name) {
         Some(PathKind::Derived(derived)) => {
-            if let Some(why) = derived.missing {
-                return error(format!("`{name}` cannot be computed")).label(derived.meaning).note(why);
-            }
-            let missing: Vec<String> = derived
-                .needs
-                .iter()
-                .filter(|need| !has(plan, need))
-                .map(|need| format!("`{need}`"))
-                .collect();
-            let diagnostic =
-                error(format!("`{name}` cannot be computed for this plan")).label(derived.meaning);
-            match missing.is_empty() {
-                true => diagnostic.note("the model has no such part"),
-                false => diagnostic.help(format!(
-                    "it needs {}: declare {}",
-                    missing.join(" and "),
-                    if missing.len() > 1 { "them" } else { "it" }
-                )),
-            }
+            error(format!("`{name}` cannot be computed for this plan")).label(derived.meaning)
         }
-        Some(PathKind::Declared(_)) => {
-            error(format!("`{name}` has no value in this plan")).help(format!("declare `{name}`"))
-        }
-        None => error(format!("`{name}` has no value in this plan")),
+        _ => error(format!("`{name}` has no value in this plan")),
+    };
+    let Why { needs, instead, reasons } = missing::why(name, q.plan, &|path| q.get(path).is_some(), &q.notes);
+    for reason in reasons {
+        diagnostic = diagnostic.note(reason);
     }
-}
-
-/// Whether a plan has a block or an attribute.
-pub(crate) fn has(plan: &Plan, need: &str) -> bool {
-    match need {
-        "training" => plan.training.is_some(),
-        "data" => plan.data.is_some(),
-        "hardware" => plan.hardware.is_some(),
-        "data.source" => plan.data.as_ref().is_some_and(|data| !data.sources.is_empty()),
-        path => plan.setting(path).is_some(),
+    let declare = match (schema::path(name), needs.as_slice()) {
+        (Some(PathKind::Declared(_)), _) => Some(format!("declare `{name}`")),
+        (_, []) => None,
+        (_, needs) => {
+            let named: Vec<String> = needs.iter().map(|need| format!("`{need}`")).collect();
+            let them = if needs.len() > 1 { "them" } else { "it" };
+            Some(format!("it needs {}: declare {them}", named.join(" and ")))
+        }
+    };
+    match (declare, instead) {
+        (Some(declare), Some(instead)) => diagnostic.help(format!("{declare}; {instead}")),
+        (Some(declare), None) => diagnostic.help(declare),
+        (None, _) => diagnostic,
     }
 }
 
@@ -138,13 +125,7 @@ fn judgement(q: &Quantities<'_>, requirement: &Requirement, left: Side, right: S
 
 /// Whether a condition is about a share, to be shown in percent.
 fn share_like(requirement: &Requirement) -> bool {
-    let share = |expr: &Expr| {
-        expr.as_name().is_some_and(|(name, _)| {
-            name.ends_with("share")
-                || schema::declared(name)
-                    .is_some_and(|attribute| matches!(attribute.ty, schema::Type::Share { .. }))
-        })
-    };
+    let share = |expr: &Expr| expr.as_name().is_some_and(|(name, _)| in_percent(name));
     share(&requirement.left) || share(&requirement.right)
 }
 

@@ -5,6 +5,10 @@
 //! Counted for attention with its weights kept, T² for each head, and for products whose inputs are kept once however
 //! many read them (Korthikanti 2022 §4.1 without dropout).
 
+mod policy;
+
+pub use policy::{Policy, Rerun, needs, policy_saves};
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::graph::{Block, Graph, Kind, Operator, Part, Value};
@@ -38,6 +42,8 @@ pub enum Store {
     Activation,
     /// In 4 bytes, whatever activations are: statistics and states, which 16 bits would spoil.
     Single,
+    /// In one byte: masks of dropout, and what fp8 products read.
+    Byte,
 }
 
 /// Which activations are computed again instead of kept.
@@ -74,6 +80,7 @@ impl Shape {
         let each = match store {
             Store::Activation => self.bytes,
             Store::Single => 4,
+            Store::Byte => 1,
         };
         self.rows().checked_mul(u128::from(width))?.checked_mul(u128::from(each))
     }

@@ -1,6 +1,8 @@
 //! The tables of the report, in reading order: the lecture's, filled in.
 
+mod cluster;
 mod flops;
+mod goodput;
 mod model;
 
 use llmplan_spec::plan::Origin;
@@ -25,8 +27,12 @@ pub(crate) fn all(q: &Quantities<'_>) -> Vec<Section> {
         flops::intensity(q),
         model::experts(q),
         memory(q),
+        cluster::memory(q),
+        cluster::step(q),
         data(q),
         run(q),
+        goodput::interruptions(q),
+        goodput::cost(q),
         rules(q),
         unused(q),
     ];
@@ -37,6 +43,7 @@ fn memory(q: &Quantities<'_>) -> Section {
     let rows = [
         ("Weights", "memory.weights"),
         ("Gradients", "memory.gradients"),
+        ("of them a copy in fp32", "memory.gradients.main"),
         ("Master weights, fp32", "memory.optimizer.master"),
         ("First moment", "memory.optimizer.first_moment"),
         ("Second moment", "memory.optimizer.second_moment"),
@@ -56,7 +63,7 @@ fn memory(q: &Quantities<'_>) -> Section {
                 q.display(path),
                 share(q, path, "memory.model_states"),
             ];
-            row(path, cells, total)
+            Row { indent: u8::from(*path == "memory.gradients.main"), ..row(path, cells, total) }
         })
         .collect();
     let mut notes = Vec::new();
@@ -133,12 +140,10 @@ fn run(q: &Quantities<'_>) -> Section {
         ("Devices", "hardware.devices", devices),
         ("Peak", "hardware.peak", "devices × dense peak".to_owned()),
         ("MFU", "training.mfu", mfu_words(q)),
+        ("HFU", "training.hfu", "MFU, with what is recomputed".to_owned()),
         ("Throughput", "training.tokens_per_second", "peak × MFU / FLOP per token".to_owned()),
         ("Step time", "training.step_time", "FLOP per step / (peak × MFU)".to_owned()),
         ("Time", "training.time", "FLOP / (peak × MFU), without interruptions".to_owned()),
-        ("Device-hours", "training.device_hours", "devices × time".to_owned()),
-        ("Price", "hardware.price", price_words(q)),
-        ("Cost", "training.cost", "device-hours × price".to_owned()),
     ];
     let has_run = q.get("training.flops").is_some() || q.get("hardware.peak").is_some();
     let rows: Vec<Row> = rows
@@ -146,23 +151,30 @@ fn run(q: &Quantities<'_>) -> Section {
         .filter(|(_, path, _)| has_run && q.get(path).is_some())
         .map(|(label, path, words)| {
             let grade = q.get(path).map(|quantity| quantity.grade.word().to_owned()).unwrap_or_default();
-            row(path, vec![label.to_owned(), q.display(path), grade, words], false)
+            row(path, vec![label.to_owned(), q.display(path), q.range(path), grade, words], false)
         })
         .collect();
     let mut notes = Vec::new();
     if !rows.is_empty() && q.plan.hardware.is_some() && q.get("training.tokens_per_second").is_none() {
-        notes.push("Time and cost need `training.mfu`: declare it, or cite a measurement.".to_owned());
+        notes.push(
+            "Time and cost need `training.mfu`: declare it, cite a measurement, or declare `global_batch` and `micro_batch` \
+             to have it modelled."
+                .to_owned(),
+        );
     }
     if !rows.is_empty() {
         notes.extend(measurement(q));
     }
-    section("Training run", &["Quantity", "value", "grade", "how"], 2, rows, notes)
+    section("Training run", &["Quantity", "value", "range", "grade", "how"], 2, rows, notes)
 }
 
 fn mfu_words(q: &Quantities<'_>) -> String {
     match q.get("training.mfu").map(|mfu| mfu.grade) {
         Some(Grade::Declared) | None => "declared".to_owned(),
-        Some(_) => "achieved / peak of one device".to_owned(),
+        Some(_) if q.get("hardware.measured.achieved").is_some() => {
+            "achieved / peak of one device".to_owned()
+        }
+        Some(_) => "of the modelled step".to_owned(),
     }
 }
 
@@ -189,27 +201,25 @@ fn measurement(q: &Quantities<'_>) -> Option<String> {
     })
 }
 
-fn price_words(q: &Quantities<'_>) -> String {
-    match q.plan.hardware.as_ref().and_then(|hardware| hardware.price_as_of) {
-        Some(date) => format!("of one device, as of {date}"),
-        None => "of one device; `price_as_of` says how old it is".to_owned(),
-    }
-}
-
 fn rules(q: &Quantities<'_>) -> Section {
     let tied = if q.plan.model.tied_embeddings { "12Ld² + Vd" } else { "12Ld² + 2Vd" };
     let each = q.get("memory.rule_of_thumb").map_or_else(String::new, |rule| {
         let bytes = rule.value.number().zip(q.number("model.params"));
         bytes.map(|(rule, n)| format!("{}N", format::plain(rule / n, 3))).unwrap_or_default()
     });
+    let times = if q.get("flops.adapters").is_some() { 4 } else { 6 };
     let rows = [
         (format!("N ≈ {tied}"), "model.params.rule_of_thumb", "model.params"),
         ("forward ≈ 2N per token".to_owned(), "flops.rule_of_thumb.forward", "flops.forward_per_token"),
         ("inference ≈ 2NT".to_owned(), "flops.rule_of_thumb.inference", "flops.forward"),
         ("layer ≈ 24Td² + 4T²d".to_owned(), "flops.rule_of_thumb.per_layer", "flops.forward.per_layer"),
         ("layers ≈ L(24Td² + 4T²d)".to_owned(), "flops.rule_of_thumb.layers", "flops.forward.layers"),
-        ("training ≈ 6N per token".to_owned(), "flops.rule_of_thumb.training", "flops.training_per_token"),
-        ("training ≈ 6ND".to_owned(), "training.rule_of_thumb", "training.flops"),
+        (
+            format!("training ≈ {times}N per token"),
+            "flops.rule_of_thumb.training",
+            "flops.training_per_token",
+        ),
+        (format!("training ≈ {times}ND"), "training.rule_of_thumb", "training.flops"),
         (format!("model states ≈ {each}"), "memory.rule_of_thumb", "memory.model_states"),
     ];
     let rows: Vec<Row> = rows

@@ -1,20 +1,26 @@
-//! Data, training memory and the run itself: steps, time, device-hours and cost at an MFU that is declared or measured.
+//! Data, training memory and the run itself: steps and time at an MFU that is declared or measured.
+
+mod memory;
+
+pub(crate) use memory::memory;
+pub use memory::{master_bytes, moment_bytes};
 
 use llmplan_spec::diagnostic::{Code, Diagnostic};
-use llmplan_spec::plan::{Batch, Hardware, Measurement, Offload, Optimizer, Origin, Precision, Training};
+use llmplan_spec::plan::{
+    Batch, FlopsConvention, Hardware, MatmulType, Measurement, Origin, Precision, Training,
+};
 use llmplan_spec::source::Span;
 use llmplan_spec::units::format;
 use llmplan_spec::units::{Number, Unit};
 
-use crate::folds::optimizer_blocks;
+use crate::folds::{self, Sequence};
 use crate::graph::Graph;
+use crate::lora;
 use crate::model::params_path;
+use crate::on_cluster;
 use crate::quantities::Quantities;
 
-const ZERO: &str = "Rajbhandari 2020 §3.1";
-const ADAM_8BIT: &str = "Dettmers 2021 §2";
 const MFU: &str = "Chowdhery 2022 appendix B";
-const OFFLOAD: &str = "Ren 2021 §3";
 
 /// Sources of data: what is distinct, what is taken, how often it is seen.
 pub(crate) fn data(q: &mut Quantities<'_>) {
@@ -45,87 +51,11 @@ pub(crate) fn data(q: &mut Quantities<'_>) {
     q.derive("data.epochs", "data.tokens / data.unique_tokens", "tokens taken over distinct tokens");
 }
 
-/// Weights, gradients and optimizer of the whole model: the recipe's bytes per parameter.
-pub(crate) fn memory(q: &mut Quantities<'_>, graph: &Graph) {
-    let Some(training) = q.plan.training.clone() else { return };
-    assume_defaults(q, &["training.precision"], &["memory.weights"]);
-    assume_defaults(q, &["training.precision"], &["memory.gradients"]);
-    assume_defaults(q, &["training.precision"], &["memory.optimizer.master"]);
-    let moments = ["memory.optimizer.first_moment", "memory.optimizer.second_moment", "memory.optimizer"];
-    assume_defaults(q, &["training.optimizer"], &moments);
-    let (weights, gradients) = (training.precision.bytes(), training.gradients.bytes());
-    q.derive("memory.weights", &format!("{weights} bytes * model.params"), ZERO);
-    q.derive("memory.gradients", &format!("{gradients} bytes * model.params"), ZERO);
-    let (first, second) = moment_bytes(training.optimizer);
-    let mut parts = Vec::new();
-    let mut per_parameter = weights + gradients;
-    let mut part = |q: &mut Quantities<'_>, path: &'static str, bytes: u64, source: &str| {
-        if bytes > 0 {
-            q.derive(path, &format!("{bytes} bytes * model.params"), source);
-            parts.push(path);
-            per_parameter += bytes;
-        }
-    };
-    let master = master_bytes(training.precision, training.offload == Offload::Optimizer);
-    let source = if training.optimizer == Optimizer::Adam8bit { ADAM_8BIT } else { ZERO };
-    part(q, "memory.optimizer.master", master, "Micikevicius 2018 §3.1");
-    part(q, "memory.optimizer.first_moment", first, source);
-    part(q, "memory.optimizer.second_moment", second, source);
-    if training.optimizer == Optimizer::Adam8bit {
-        let bytes =
-            optimizer_blocks(graph, training.optimizer_block).and_then(|blocks| blocks.checked_mul(8));
-        let name = "over all tensors, 2 moments · 4 bytes · ceil(elements / training.optimizer_block)";
-        q.procedure(
-            "memory.optimizer.scales",
-            bytes,
-            name,
-            &["model.params", "training.optimizer_block"],
-            "Dettmers 2021 §2.1",
-        );
-        parts.push("memory.optimizer.scales");
-    }
-    let optimizer = if parts.is_empty() { "0 bytes * model.params".to_owned() } else { parts.join(" + ") };
-    q.derive("memory.optimizer", &optimizer, source);
-    q.derive("memory.model_states", "memory.weights + memory.gradients + memory.optimizer", ZERO);
-    offloaded(q, training.offload);
-    q.derive("memory.rule_of_thumb", &format!("{per_parameter} bytes * model.params"), source);
-    q.derive(
-        "memory.training_to_inference",
-        "memory.model_states / memory.weights_only.bf16",
-        "16 bytes over 2 for Adam in mixed precision",
-    );
-}
-
-/// Which model states are on the devices, and which in the memory of their hosts.
-fn offloaded(q: &mut Quantities<'_>, offload: Offload) {
-    let (device, host, source) = match offload {
-        Offload::None => ("memory.model_states", "0 bytes * model.params", "nothing is offloaded"),
-        Offload::Optimizer => ("memory.weights + memory.gradients", "memory.optimizer", OFFLOAD),
-    };
-    q.derive("memory.device_states", device, source);
-    q.derive("memory.host", host, source);
-}
-
-/// Bytes per parameter of the weights in fp32 that are kept beside those of the forward pass: where these have 16 bits,
-/// and where the update is made in the host's memory (Micikevicius 2018 §3.1; Ren 2021 §3).
-pub fn master_bytes(precision: Precision, offloaded: bool) -> u64 {
-    if precision == Precision::Fp32 && !offloaded { 0 } else { 4 }
-}
-
-/// Bytes per parameter of the first and second moment.
-pub fn moment_bytes(optimizer: Optimizer) -> (u64, u64) {
-    match optimizer {
-        Optimizer::Sgd => (0, 0),
-        Optimizer::Momentum => (4, 0),
-        Optimizer::Adam | Optimizer::Adamw => (4, 4),
-        Optimizer::Adam8bit => (1, 1),
-    }
-}
-
-/// Steps, time, device-hours and cost.
-pub(crate) fn run(q: &mut Quantities<'_>) {
+/// Steps and time.
+pub(crate) fn run(q: &mut Quantities<'_>, graph: &Graph) {
     let plan = q.plan;
     let Some(training) = &plan.training else { return };
+    recomputed(q, graph, training);
     if plan.data.is_some() {
         q.derive("training.tokens", "data.tokens", "as declared");
         q.derive(
@@ -133,12 +63,20 @@ pub(crate) fn run(q: &mut Quantities<'_>) {
             "flops.training_per_token * training.tokens",
             "every token once forward, once backward",
         );
+        if q.get("flops.recomputed").is_some() {
+            q.derive(
+                "training.hardware_flops",
+                "(flops.training + flops.recomputed) / flops.sequence * training.tokens",
+                "with what is recomputed",
+            );
+        }
         let n = params_path(q);
-        q.derive(
-            "training.rule_of_thumb",
-            &format!("6 FLOP * {n} * training.tokens"),
-            "Kaplan 2020 §2.1; Hoffmann 2022 §3",
-        );
+        let (each, source) = match training.lora {
+            Some(_) => (4, lora::FROZEN),
+            None => (6, "Kaplan 2020 §2.1; Hoffmann 2022 §3"),
+        };
+        let rule = format!("{each} FLOP * {n} * training.tokens");
+        q.derive("training.rule_of_thumb", &rule, source);
     }
     if let Some(batch) = training.global_batch {
         let formula = match batch {
@@ -155,53 +93,86 @@ pub(crate) fn run(q: &mut Quantities<'_>) {
         }
     }
     if let Some(hardware) = &plan.hardware {
-        on_hardware(q, training, hardware);
+        on_hardware(q, graph, training, hardware);
     }
 }
 
-fn on_hardware(q: &mut Quantities<'_>, training: &Training, hardware: &Hardware) {
+/// What the backward pass runs again of one sequence.
+fn recomputed(q: &mut Quantities<'_>, graph: &Graph, training: &Training) {
+    let plan = q.plan;
+    let Some(tokens) = q.number("flops.sequence") else { return };
+    let sequence = Sequence {
+        tokens: tokens as u64,
+        documents: training.documents.as_ref(),
+        attention: plan.convention.attention,
+    };
+    let layers = plan.model.layers;
+    let flops = folds::rerun_flops(graph, sequence, training, &|layer| training.recomputes(layer, layers));
+    let inputs = ["flops.sequence", "training.checkpointing"];
+    q.procedure(
+        "flops.recomputed",
+        flops,
+        "products of what is not kept",
+        &inputs,
+        "Chen 2016; Korthikanti 2022 §5",
+    );
+}
+
+fn on_hardware(q: &mut Quantities<'_>, graph: &Graph, training: &Training, hardware: &Hardware) {
     let plan = q.plan;
     if hardware.device.memory.is_some() {
         q.derive("hardware.memory", "hardware.devices * device.memory", "as sold");
     }
     replicas(q, training, hardware);
-    let precision = training.precision.word();
     if hardware.device.peak.of(training.precision).is_none() {
-        return no_peak(q, hardware, training.precision);
+        return no_peak(q, hardware, training.precision.word(), "training.precision");
+    }
+    if hardware.device.peak.of_matmul(training.matmul).is_none() {
+        return no_peak(q, hardware, training.matmul.word(), "training.matmul");
     }
     assume_defaults(q, &["training.precision"], &["hardware.peak"]);
     q.derive(
         "hardware.peak",
-        &format!("hardware.devices * device.peak.{precision}"),
+        &format!("hardware.devices * device.peak.{}", training.matmul.word()),
         "dense peak of the data sheet",
     );
     if let Some(measured) = &hardware.measured {
         self::measured(q, training, hardware, measured);
     }
+    on_cluster::report(q, graph);
     if training.mfu.is_none() && hardware.measured.is_none() {
-        return;
+        if q.get("training.modelled_mfu").is_none() {
+            return;
+        }
+        q.derive("training.mfu", "training.modelled_mfu", "the modelled step");
     }
-    let source = "training.flops over what the devices achieve: Chowdhery 2022 appendix B";
+    let executed = plan.convention.flops == FlopsConvention::Executed;
+    if q.get("flops.recomputed").is_some() {
+        let formula = match executed {
+            true => "training.mfu",
+            false => "training.mfu * (flops.training + flops.recomputed) / flops.training",
+        };
+        q.derive("training.hfu", formula, "Chowdhery 2022 §4.1; Korthikanti 2022 §6.3");
+    }
     let rate = "hardware.peak * training.mfu";
-    q.derive("training.tokens_per_second", &format!("{rate} / flops.training_per_token"), MFU);
+    let each = counted(plan.convention.flops);
+    q.derive("training.tokens_per_second", &format!("{rate} / ({each})"), MFU);
     if training.global_batch.is_some() {
-        let formula = format!("flops.training_per_token * training.tokens_per_step / ({rate})");
+        let formula = format!("{each} * training.tokens_per_step / ({rate})");
         q.derive("training.step_time", &formula, MFU);
     }
     if plan.data.is_some() {
-        q.derive("training.time", &format!("training.flops / ({rate})"), source);
-        q.derive(
-            "training.device_hours",
-            "hardware.devices * training.time",
-            "all devices for the whole time",
-        );
-        if hardware.price.is_some() {
-            q.derive(
-                "training.cost",
-                "training.device_hours * hardware.price",
-                "device-hours at the declared price",
-            );
-        }
+        let all = if executed { "training.hardware_flops" } else { "training.flops" };
+        let source = format!("{all} over what the devices achieve: Chowdhery 2022 appendix B");
+        q.derive("training.time", &format!("{all} / ({rate})"), &source);
+    }
+}
+
+/// FLOPs of a token that a utilisation is of.
+pub(crate) fn counted(convention: FlopsConvention) -> &'static str {
+    match convention {
+        FlopsConvention::Model => "flops.training_per_token",
+        FlopsConvention::Executed => "(flops.training + flops.recomputed) / flops.sequence",
     }
 }
 
@@ -250,7 +221,9 @@ fn above_peak(q: &mut Quantities<'_>, hardware: &Hardware, measured: &Measuremen
 /// Replicas and micro-batches: whole numbers, or an error with the arithmetic.
 fn replicas(q: &mut Quantities<'_>, training: &Training, hardware: &Hardware) {
     let parallelism = &training.parallelism;
-    let model_parallel = u128::from(parallelism.tensor) * u128::from(parallelism.pipeline);
+    let model_parallel = [parallelism.tensor, parallelism.pipeline, parallelism.context]
+        .into_iter()
+        .fold(1_u128, |product, degree| product.saturating_mul(u128::from(degree)));
     let devices = u128::from(hardware.devices);
     let product = model_parallel.saturating_mul(u128::from(parallelism.data.unwrap_or(1)));
     let fits = match parallelism.data {
@@ -258,16 +231,22 @@ fn replicas(q: &mut Quantities<'_>, training: &Training, hardware: &Hardware) {
         None => devices % model_parallel == 0,
     };
     if !fits {
-        let (tensor, pipeline) = (parallelism.tensor, parallelism.pipeline);
+        let mut own = format!("{} × {}", parallelism.tensor, parallelism.pipeline);
+        if parallelism.context > 1 {
+            own = format!("{own} × {}", parallelism.context);
+        }
         let degrees = match parallelism.data {
-            Some(data) => format!("{tensor} × {pipeline} × {data} = {product}"),
-            None => format!(
-                "{tensor} × {pipeline} = {model_parallel}, and {devices} / {model_parallel} is not whole"
-            ),
+            Some(data) => format!("{own} × {data} = {product}"),
+            None => format!("{own} = {model_parallel}, and {devices} / {model_parallel} is not whole"),
         };
         let span = place(
             q,
-            &["training.parallelism.data", "training.parallelism.tensor", "training.parallelism.pipeline"],
+            &[
+                "training.parallelism.data",
+                "training.parallelism.tensor",
+                "training.parallelism.pipeline",
+                "training.parallelism.context",
+            ],
         );
         let mut diagnostic = Diagnostic::error(
             Code::DegreesDoNotMultiply,
@@ -275,7 +254,7 @@ fn replicas(q: &mut Quantities<'_>, training: &Training, hardware: &Hardware) {
             format!("the degrees of parallelism do not multiply to {devices} devices"),
         )
         .label(degrees)
-        .note("tensor × pipeline × data is the number of devices");
+        .note("tensor × pipeline × context × data is the number of devices");
         if let Some(devices) = declared(q, "hardware.devices").or_else(|| declared(q, "hardware.nodes")) {
             diagnostic = diagnostic.also(devices, format!("{} devices", hardware.devices));
         }
@@ -287,9 +266,12 @@ fn replicas(q: &mut Quantities<'_>, training: &Training, hardware: &Hardware) {
     }
     let formula = match parallelism.data {
         Some(_) => "training.parallelism.data",
+        None if parallelism.context > 1 => {
+            "hardware.devices / (training.parallelism.tensor * training.parallelism.pipeline * training.parallelism.context)"
+        }
         None => "hardware.devices / (training.parallelism.tensor * training.parallelism.pipeline)",
     };
-    q.derive("training.replicas", formula, "the devices that tensor and pipeline parallelism leave");
+    q.derive("training.replicas", formula, "the devices that the other degrees leave");
     micro_batches(q, training, devices / model_parallel);
 }
 
@@ -332,14 +314,17 @@ fn micro_batches(q: &mut Quantities<'_>, training: &Training, replicas: u128) {
     q.derive("training.micro_batches", formula, "gradient accumulation");
 }
 
-fn no_peak(q: &mut Quantities<'_>, hardware: &Hardware, precision: Precision) {
-    let known: Vec<String> = [Precision::Fp32, Precision::Fp16, Precision::Bf16]
-        .into_iter()
-        .filter(|precision| hardware.device.peak.of(*precision).is_some())
-        .map(|precision| format!("`{}`", precision.word()))
+fn no_peak(q: &mut Quantities<'_>, hardware: &Hardware, word: &str, attribute: &str) {
+    let trains = |word: &&&str| attribute == "training.matmul" || Precision::of(word).is_some();
+    let known: Vec<String> = ["fp32", "tf32", "fp16", "bf16", "fp8", "fp4"]
+        .iter()
+        .filter(trains)
+        .filter_map(|word| MatmulType::of(word))
+        .filter(|matmul| hardware.device.peak.of_matmul(*matmul).is_some())
+        .map(|matmul| format!("`{}`", matmul.word()))
         .collect();
-    let (name, word) = (&hardware.device.name, precision.word());
-    let span = place(q, &["training.precision", "hardware.device"]);
+    let name = &hardware.device.name;
+    let span = place(q, &[attribute, "hardware.device"]);
     let mut diagnostic = Diagnostic::error(Code::NoPeak, span, format!("`{name}` has no peak for {word}"));
     if let Some(device) = declared(q, "hardware.device")
         && device != span
@@ -351,18 +336,19 @@ fn no_peak(q: &mut Quantities<'_>, hardware: &Hardware, precision: Precision) {
     } else {
         format!("it computes in {}", llmplan_spec::schema::suggest::one_of(&known))
     };
-    if declared(q, "training.precision").is_none() {
-        diagnostic = diagnostic.note(format!("`training.precision` is left out: {word} by default"));
+    if declared(q, attribute).is_none() {
+        diagnostic = diagnostic.note(format!("`{attribute}` is left out: {word} by default"));
     }
     q.errors.push(diagnostic.help(help));
 }
 
 /// Where the first of some attributes is declared, else the plan itself.
-fn place(q: &Quantities<'_>, paths: &[&str]) -> Span {
+pub(crate) fn place(q: &Quantities<'_>, paths: &[&str]) -> Span {
     paths.iter().find_map(|path| declared(q, path)).unwrap_or(q.plan.span)
 }
 
-fn declared(q: &Quantities<'_>, path: &str) -> Option<Span> {
+/// Where an attribute is declared; `None` where it is left out.
+pub(crate) fn declared(q: &Quantities<'_>, path: &str) -> Option<Span> {
     match q.plan.setting(path)?.origin {
         Origin::Declared(span) => Some(span),
         Origin::Default(_) => None,

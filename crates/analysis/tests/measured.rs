@@ -62,7 +62,7 @@ fn achieved_times_two_is_time_over_two() {
         let (once, twice) = (report(achieved), report(2.0 * achieved));
         for path in ["training.time", "training.step_time", "training.device_hours", "training.cost"] {
             let ratio = number(&once, path) / number(&twice, path);
-            assert!((ratio - 2.0).abs() < 1e-11, "{path}: {ratio}");
+            assert!((ratio - 2.0).abs() < 1e-10, "{path}: {ratio}");
         }
         assert_eq!(number(&once, "training.flops"), number(&twice, "training.flops"));
     }
@@ -119,8 +119,9 @@ fn plan(hardware: &str, training: &str) -> String {
     format!(
         "model m {{\n layers = 4\n d_model = 64\n vocab = 1000\n attention {{\n heads = 4\n }}\n}}\n\
          data {{\n tokens = 3B\n}}\n\
-         hardware {{\n device = a100-80gb\n nodes = 2\n price = $1.50 / h\n {hardware}\n}}\n\
-         training {{\n sequence = 1024\n global_batch = 64 sequences\n {training}\n}}\n"
+         hardware {{\n device = a100-80gb\n nodes = 2\n price = $1.50 / h\n mtbf = 50_000 h\n restart = 10 min\n \
+         storage_bandwidth = 4 GB/s\n stragglers = 0%\n {hardware}\n}}\n\
+         training {{\n optimizer = adamw\n sequence = 1024\n global_batch = 64 sequences\n {training}\n}}\n"
     )
 }
 

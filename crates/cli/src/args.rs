@@ -87,6 +87,18 @@ Exit codes:
   1  a number is not, or the plan is at fault
   2  wrong usage, a device that cannot be used, or a file that cannot be read or written";
 
+const SEARCH_EXAMPLES: &str = "\
+Examples:
+  llmplan search plan.llm
+  llmplan search plan.llm --objective cost --format json
+  llmplan search plan.llm --keep schedule,offload
+  llmplan search plan.llm --objective memory --apply
+
+Exit codes:
+  0  found; with --apply: written
+  1  nothing fits or meets the requirements, or the plan is at fault
+  2  wrong usage, or a file that cannot be read or written";
+
 const DOCS_EXAMPLES: &str = "\
 Topics:
   a block (`training`), an attribute or quantity (`training.mfu`), `units`
@@ -140,6 +152,7 @@ pub(crate) enum Command {
     Import(ImportArgs),
     Verify(VerifyArgs),
     Validate(ValidateArgs),
+    Search(SearchArgs),
     Docs(DocsArgs),
     Catalog(CatalogArgs),
 }
@@ -315,6 +328,46 @@ pub(crate) struct ValidateArgs {
     pub(crate) write: Option<String>,
 }
 
+/// Find the best way to divide a training over its devices.
+///
+/// Every degree of parallelism, ZeRO, micro-batch, schedule, checkpointing and offloading that the model and the devices
+/// allow is looked at. Printed are the best, what nothing else beats in time and memory, and what bound the rest.
+#[derive(Args, Debug)]
+#[command(after_help = SEARCH_EXAMPLES)]
+pub(crate) struct SearchArgs {
+    /// A plan with `training`, `hardware` and a `global_batch`, or - for standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: String,
+
+    /// What to look for. `cost` and `devices` look at fewer devices than the plan has, too
+    #[arg(long, value_name = "OBJECTIVE", value_enum, default_value_t = Wanted::Time)]
+    pub(crate) objective: Wanted,
+
+    /// What to leave as the plan has it; names with commas between
+    #[arg(long, value_name = "NAMES", value_enum, value_delimiter = ',')]
+    pub(crate) keep: Vec<Kept>,
+
+    /// Write the best into the plan: only what differs, with comments and layout kept
+    #[arg(long, conflicts_with = "set")]
+    pub(crate) apply: bool,
+
+    /// Which plan of the file, where there are several; the first if left out
+    #[arg(long, value_name = "NAME")]
+    pub(crate) plan: Option<String>,
+
+    /// Set an attribute without editing the plan. May be repeated
+    #[arg(long, value_name = "PATH=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<String>,
+
+    /// How many threads to use; one for each core if left out. The result is the same
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+
+    /// How to print what was found
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = SearchFormat::Text)]
+    pub(crate) format: SearchFormat,
+}
+
 /// Print the language reference.
 #[derive(Args, Debug)]
 #[command(after_help = DOCS_EXAMPLES)]
@@ -366,6 +419,7 @@ pub(crate) struct ShowArgs {
 pub(crate) enum EntryKind {
     Models,
     Devices,
+    Generations,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -404,6 +458,49 @@ pub(crate) enum VerifyFormat {
     Text,
     /// One object with every total, part and difference
     Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SearchFormat {
+    /// Tables of at most 100 columns
+    Text,
+    /// One object: the best, everything that nothing beats, and every reason
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Wanted {
+    /// The shortest step
+    Time,
+    /// The fewest device-hours, and so the least to pay for devices
+    Cost,
+    /// The least memory on a device
+    Memory,
+    /// The fewest devices that are enough
+    Devices,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kept {
+    /// The degree of tensor parallelism
+    Tensor,
+    /// The degree of pipeline parallelism
+    Pipeline,
+    /// The degree of context parallelism
+    Context,
+    /// The degree of expert parallelism
+    Expert,
+    /// The stage of ZeRO, and what it divides over
+    Zero,
+    /// The schedule and `interleave`
+    Schedule,
+    /// The micro-batch
+    #[value(name = "micro_batch")]
+    MicroBatch,
+    /// What is recomputed
+    Checkpointing,
+    /// What the host keeps
+    Offload,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

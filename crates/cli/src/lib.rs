@@ -17,6 +17,7 @@ mod process;
 #[cfg(feature = "validate")]
 mod progress;
 mod render;
+mod search;
 #[cfg(feature = "validate")]
 mod validate;
 mod verify;
@@ -71,6 +72,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, console: Console<'_>) -> Ex
                 Command::Validate(validate) => {
                     commands::validate::run(&validate, args.get(1..).unwrap_or_default(), stdin, &mut output)
                 }
+                Command::Search(args) => commands::search::run(&args, stdin, &mut output),
                 Command::Docs(args) => commands::docs::run(&args, &mut output),
                 Command::Catalog(args) => commands::catalog::run(&args, &mut output),
             }

@@ -4,8 +4,9 @@ use llmplan_analysis::folds;
 use llmplan_analysis::graph::{Block, Graph, Kind, Operator, Part, Value};
 use llmplan_analysis::saved::{self, Keep, Shape};
 use llmplan_analysis::{master_bytes, moment_bytes};
-use llmplan_spec::plan::{Optimizer as Plan, Precision};
+use llmplan_spec::plan::Precision;
 
+use crate::optimizer::Kind as Rule;
 use crate::scratch::{Sizes, scratch};
 use crate::trial::Setup;
 
@@ -78,11 +79,11 @@ pub fn forecast(graph: &Graph, setup: &Setup, fused: bool) -> Option<Forecast> {
 
 /// Bytes of the optimizer: master weights, moments, scales.
 fn optimizer(graph: &Graph, setup: &Setup, params: u128) -> Option<u128> {
-    let (first, second) = moment_bytes(setup.optimizer);
+    let (first, second) = moment_bytes(setup.optimizer.into());
     let each = u128::from(first + second);
     let master = u128::from(master_bytes(setup.precision, setup.offload));
     let scales = match setup.optimizer {
-        Plan::Adam8bit => folds::optimizer_blocks(graph, setup.optimizer_block)?.checked_mul(8)?,
+        Rule::Adam8bit => folds::optimizer_blocks(graph, setup.optimizer_block)?.checked_mul(8)?,
         _ => 0,
     };
     params.checked_mul(each + master)?.checked_add(scales)
@@ -101,10 +102,10 @@ fn headers(graph: &Graph, setup: &Setup) -> Option<u128> {
         sum.checked_add(u128::from(block.count).checked_mul(own as u128)?)
     })?;
     let states = match setup.optimizer {
-        Plan::Sgd => 0,
-        Plan::Momentum => 1,
-        Plan::Adam | Plan::Adamw => 2,
-        Plan::Adam8bit => 4,
+        Rule::Sgd => 0,
+        Rule::Momentum => 1,
+        Rule::Adam | Rule::Adamw => 2,
+        Rule::Adam8bit => 4,
     };
     let master = u128::from(master_bytes(setup.precision, setup.offload) > 0);
     tensors.checked_mul(1 + states + master)?.checked_mul(HEADER)

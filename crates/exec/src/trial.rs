@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Tensor};
 use llmplan_analysis::graph::{Component, Graph};
 use llmplan_analysis::saved::{Keep, Tag};
-use llmplan_spec::plan::{Documents, Optimizer as Kind, Precision};
+use llmplan_spec::plan::{Documents, Precision};
 
 use crate::context::{Batch, Class};
 use crate::flops::Flops;
@@ -13,7 +13,7 @@ use crate::gradients::Gradients;
 use crate::meter::Meter;
 use crate::meter::clock::{Stopwatch, median};
 use crate::model::Model;
-use crate::optimizer::{Home, LossScale, Optimizer, Rule};
+use crate::optimizer::{Home, Kind, LossScale, Optimizer, Rule};
 use crate::tape::Pass;
 use crate::trouble::{Result, Trouble};
 

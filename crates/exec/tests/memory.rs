@@ -9,8 +9,9 @@ use candle_core::Device;
 use llmplan_analysis::graph::lower;
 use llmplan_analysis::saved::Keep;
 use llmplan_exec::meter::allocator::Counting;
+use llmplan_exec::optimizer::Kind;
 use llmplan_exec::{Moment, Setup, Trial, forecast, trial};
-use llmplan_spec::plan::{Optimizer, Precision};
+use llmplan_spec::plan::Precision;
 use llmplan_tests::resolved;
 
 #[global_allocator]
@@ -27,7 +28,7 @@ fn setup() -> Setup {
     Setup {
         precision: Precision::Fp32,
         gradients: Precision::Fp32,
-        optimizer: Optimizer::Adamw,
+        optimizer: Kind::Adamw,
         optimizer_block: 256,
         offload: false,
         loss_scale: 1.0,
@@ -54,11 +55,11 @@ fn what_lives_is_what_was_counted() {
     let (_, resolution) = resolved(GPT);
     let graph = lower(&resolution.plans[0].model);
     for (precision, gradients, optimizer) in [
-        (Precision::Fp32, Precision::Fp32, Optimizer::Adamw),
-        (Precision::Bf16, Precision::Bf16, Optimizer::Adamw),
-        (Precision::Bf16, Precision::Fp32, Optimizer::Adamw),
-        (Precision::Fp16, Precision::Fp16, Optimizer::Adam8bit),
-        (Precision::Fp32, Precision::Fp32, Optimizer::Sgd),
+        (Precision::Fp32, Precision::Fp32, Kind::Adamw),
+        (Precision::Bf16, Precision::Bf16, Kind::Adamw),
+        (Precision::Bf16, Precision::Fp32, Kind::Adamw),
+        (Precision::Fp16, Precision::Fp16, Kind::Adam8bit),
+        (Precision::Fp32, Precision::Fp32, Kind::Sgd),
     ] {
         let setup = Setup { precision, gradients, optimizer, steps: 1, loss_scale: 64.0, ..setup() };
         let done = trial(&graph, &setup, &Device::Cpu, &mut |_| ()).unwrap();
@@ -70,9 +71,9 @@ fn what_lives_is_what_was_counted() {
         // The recipes: 16, 18 and 10 bytes for each parameter, and the scales.
         let params = done.parameters.values().sum::<u128>();
         let each = match (precision, gradients, optimizer) {
-            (Precision::Fp32, _, Optimizer::Sgd) => 8,
+            (Precision::Fp32, _, Kind::Sgd) => 8,
             (Precision::Bf16, Precision::Fp32, _) => 18,
-            (_, _, Optimizer::Adam8bit) => 10,
+            (_, _, Kind::Adam8bit) => 10,
             _ => 16,
         };
         let states = done.states;

@@ -2,8 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a panic is how a test fails
 
 use candle_core::{D, DType, Device, Result, Tensor, Var};
-use llmplan_exec::optimizer::{Home, Optimizer, Rule};
-use llmplan_spec::plan::Optimizer as Kind;
+use llmplan_exec::optimizer::{Home, Kind, Optimizer, Rule};
 
 const VOCAB: usize = 64;
 const WIDTH: usize = 16;

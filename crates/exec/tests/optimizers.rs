@@ -4,8 +4,7 @@
 use candle_core::{DType, Device, Tensor};
 use llmplan_analysis::folds::optimizer_blocks;
 use llmplan_analysis::graph::lower;
-use llmplan_exec::optimizer::{Home, Moved, Optimizer, Outcome, Rule, StateBytes, accumulate};
-use llmplan_spec::plan::Optimizer as Kind;
+use llmplan_exec::optimizer::{Home, Kind, Moved, Optimizer, Outcome, Rule, StateBytes, accumulate};
 
 mod models;
 

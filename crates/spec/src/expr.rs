@@ -130,11 +130,13 @@ pub enum Function {
     Sqrt,
     /// The natural logarithm.
     Log,
+    /// e to a power.
+    Exp,
 }
 
 impl Function {
     /// Every function, in the order of the reference.
-    pub const ALL: [Function; 7] = [
+    pub const ALL: [Function; 8] = [
         Function::Min,
         Function::Max,
         Function::Ceil,
@@ -142,6 +144,7 @@ impl Function {
         Function::Round,
         Function::Sqrt,
         Function::Log,
+        Function::Exp,
     ];
 
     /// Its spelling.
@@ -154,6 +157,7 @@ impl Function {
             Function::Round => "round",
             Function::Sqrt => "sqrt",
             Function::Log => "log",
+            Function::Exp => "exp",
         }
     }
 
@@ -183,5 +187,46 @@ impl Expr {
             Op::Name(name) => Some((&**name, node.span)),
             _ => None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a panic is how a test fails
+
+    use super::*;
+    use crate::diagnostic::Code;
+    use crate::source::FileId;
+
+    #[test]
+    fn exp_undoes_log_and_takes_plain_numbers() {
+        for (text, expected) in
+            [("exp(0)", 1.0), ("exp(log(5))", 5.0), ("exp(-1) * exp(2 s / 1 s)", 1_f64.exp())]
+        {
+            let Ok(Value::Quantity { number: Some(number), .. }) = evaluated(text) else { panic!("{text}") };
+            assert!((number.real() / expected - 1.0).abs() < 1e-14, "{text} is {number:?}");
+        }
+        for (text, code) in [
+            ("exp(1 s)", Code::UnitMismatch),
+            ("exp(1000)", Code::Overflow),
+            ("exp(1, 2)", Code::WrongArguments),
+        ] {
+            match evaluated(text) {
+                Err(Failure(Some(diagnostic))) => assert_eq!(diagnostic.code, code, "{text}"),
+                other => panic!("{text} is {other:?}"),
+            }
+        }
+    }
+
+    fn evaluated(text: &str) -> Result<Value, Failure> {
+        evaluate(&crate::parse_expression(text, FileId(0)).unwrap(), &mut Nothing)
+    }
+
+    struct Nothing;
+
+    impl Environment for Nothing {
+        fn name(&mut self, _: &str, _: Span) -> Result<Value, Failure> {
+            Err(Failure(None))
+        }
     }
 }

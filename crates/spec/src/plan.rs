@@ -4,17 +4,23 @@
 #[macro_use]
 mod words;
 
+mod hardware;
 mod measurement;
 mod model;
+mod optimizer;
+mod parallelism;
 mod training;
 
+pub use hardware::*;
 pub use measurement::*;
 pub use model::*;
+pub use optimizer::*;
+pub use parallelism::*;
 pub use training::*;
 
 use crate::expr::Expr;
 use crate::source::Span;
-use crate::units::{Date, Quantity};
+use crate::units::Quantity;
 
 /// A whole plan, resolved: every attribute has its value, declared or by default.
 #[derive(Clone, Debug)]
@@ -104,97 +110,6 @@ pub struct DataSource {
     pub weight: f64,
 }
 
-/// A cluster of one kind of device.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Hardware {
-    /// The block's name, where it has one.
-    pub name: Option<String>,
-    /// The device.
-    pub device: Device,
-    /// How many of them.
-    pub devices: u64,
-    /// $ per device and second, where declared.
-    pub price: Option<f64>,
-    /// When the price was looked up.
-    pub price_as_of: Option<Date>,
-    /// What was measured on the device, where a measurement is cited.
-    pub measured: Option<Measurement>,
-}
-
-/// One accelerator, or the processor of a host.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Device {
-    /// Its name in the catalog or the plan.
-    pub name: String,
-    /// What it is.
-    pub kind: DeviceKind,
-    /// Bytes of device memory.
-    pub memory: Option<u64>,
-    /// Bytes per second of device memory.
-    pub memory_bandwidth: Option<f64>,
-    /// Devices in one node.
-    pub devices_per_node: u64,
-    /// Bytes per second from one device to the others of its node, one direction, all links together.
-    pub link: Option<f64>,
-    /// Bytes per second from one device out of its node, one direction: its share of the node's adapters.
-    pub network: Option<f64>,
-    /// Bytes per second between one device and its host, one direction.
-    pub host_link: Option<f64>,
-    /// Bytes of the host's memory, for the whole node.
-    pub host_memory: Option<u64>,
-    /// Bytes per second of the host's memory, for the whole node.
-    pub host_memory_bandwidth: Option<f64>,
-    /// W of one device.
-    pub power: Option<f64>,
-    /// Least list price, $ per device and second.
-    pub price_low: Option<f64>,
-    /// Highest list price, $ per device and second.
-    pub price_high: Option<f64>,
-    /// When these prices were looked up.
-    pub price_as_of: Option<Date>,
-    /// Dense FLOP/s by the matmul's data type; `None` where the device has no such unit.
-    pub peak: Peak,
-}
-
-/// What a device is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeviceKind {
-    /// It trains: a GPU, a TPU or the like.
-    Accelerator,
-    /// The processor that accelerators are attached to.
-    Host,
-}
-
-/// Dense peak FLOP/s by data type; an integer operation counts as one FLOP.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Peak {
-    /// fp32 on the ordinary units, not TF32.
-    pub fp32: Option<f64>,
-    /// fp32 values multiplied at 19 bits, with fp32 accumulation.
-    pub tf32: Option<f64>,
-    /// fp16 with fp32 accumulation.
-    pub fp16: Option<f64>,
-    /// bf16 with fp32 accumulation.
-    pub bf16: Option<f64>,
-    /// fp8, either split of its bits.
-    pub fp8: Option<f64>,
-    /// fp4.
-    pub fp4: Option<f64>,
-    /// int8 with int32 accumulation.
-    pub int8: Option<f64>,
-}
-
-impl Peak {
-    /// The dense peak for a data type, FLOP/s.
-    pub fn of(&self, precision: Precision) -> Option<f64> {
-        match precision {
-            Precision::Fp32 => self.fp32,
-            Precision::Fp16 => self.fp16,
-            Precision::Bf16 => self.bf16,
-        }
-    }
-}
-
 /// What the words of the report are taken to mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Convention {
@@ -204,6 +119,8 @@ pub struct Convention {
     pub params: ParamsConvention,
     /// Whether bytes are shown in powers of ten or two.
     pub bytes: BytesConvention,
+    /// Which FLOPs a utilisation is of.
+    pub flops: FlopsConvention,
 }
 
 /// Which scores are counted.
@@ -231,6 +148,15 @@ pub enum BytesConvention {
     Decimal,
     /// KiB, MiB, GiB: powers of two.
     Binary,
+}
+
+/// Which FLOPs a utilisation counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlopsConvention {
+    /// Those of the model, forward and backward once: MFU (Chowdhery 2022 §4.1).
+    Model,
+    /// All that are executed, with what runs again in the backward pass: HFU (Chowdhery 2022 §4.1).
+    Executed,
 }
 
 /// A condition on the plan's numbers.

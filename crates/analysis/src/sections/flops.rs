@@ -43,10 +43,15 @@ pub(super) fn forward(q: &Quantities<'_>) -> Section {
             Row { indent: u8::from(*label == "its attention"), ..row(path, cells, total) }
         })
         .collect();
+    let (backward, training) = match q.get("flops.adapters") {
+        None => ("2 × forward", "forward + backward = 3 × forward"),
+        Some(_) => ("forward, and attention once more: weights are frozen", "forward + backward + adapters"),
+    };
     for (label, path, words) in [
         ("Each layer", "flops.forward.per_layer", "logits left out"),
-        ("Backward", "flops.backward", "2 × forward"),
-        ("Training", "flops.training", "forward + backward = 3 × forward"),
+        ("Backward", "flops.backward", backward),
+        ("Adapters", "flops.adapters", "6 for each value, forward and backward"),
+        ("Training", "flops.training", training),
     ] {
         if q.get(path).is_some() {
             let cells = vec![label.to_owned(), q.display(path), String::new(), words.to_owned()];
@@ -72,11 +77,12 @@ pub(super) fn per_token(q: &Quantities<'_>) -> Section {
     let n = if q.get("model.params.active_experts").is_some() { "N_active" } else { "N" };
     let packed = !documents_words(q).is_empty();
     let forward = if served || packed { "Forward, in training" } else { "Forward, also inference" };
+    let times = if q.get("flops.adapters").is_some() { "4" } else { "6" };
     let rows = [
         (forward, "flops.forward_per_token", "flops.rule_of_thumb.forward", "2"),
         ("Forward, in inference", "flops.inference_per_token", "", ""),
         ("Backward", "flops.backward_per_token", "", ""),
-        ("Training", "flops.training_per_token", "flops.rule_of_thumb.training", "6"),
+        ("Training", "flops.training_per_token", "flops.rule_of_thumb.training", times),
     ];
     let rows = rows
         .iter()

@@ -55,6 +55,8 @@ pub(super) fn parameters(q: &Quantities<'_>) -> Section {
         ("Active per token", "model.active_params", sparse || q.get("model.params.mtp").is_some()),
         ("without lookups", "model.active_params.without_lookups", sparse),
         ("Each layer", "model.params.per_layer", true),
+        ("Adapters, trained", "model.params.adapters", true),
+        ("Frozen in few bits", "model.params.quantized", true),
     ];
     for (label, path, _) in below.into_iter().filter(|(_, path, shown)| *shown && q.get(path).is_some()) {
         let of = if sparse { share(q, path, "model.params") } else { String::new() };

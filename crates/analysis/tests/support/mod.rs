@@ -1,9 +1,11 @@
 //! Plans in the language's own words, for the laws.
 #![allow(unreachable_pub)] // a module of a test: nothing is outside
+#![allow(dead_code)] // each test takes what it needs
 
 use llmplan_analysis::report::{Report, Value};
 use llmplan_spec::diagnostic::Diagnostic;
 use llmplan_spec::loader::{LoadError, Loader};
+use llmplan_spec::plan::Plan;
 use llmplan_spec::resolve::{Request, resolve};
 use llmplan_spec::source::{Source, SourceKind, Sources};
 
@@ -41,6 +43,21 @@ pub fn number(report: &Report, path: &str) -> f64 {
 }
 
 fn analyzed(text: &str) -> (Option<Report>, Vec<Diagnostic>) {
+    let (plan, diagnostics, sources) = resolved(text);
+    let Some(plan) = plan else { return (None, diagnostics) };
+    let analysis = llmplan_analysis::analyze(&plan, &sources);
+    (analysis.report, analysis.diagnostics)
+}
+
+/// The plan of a text with one plan.
+pub fn plan(text: &str) -> Plan {
+    match resolved(text) {
+        (Some(plan), diagnostics, _) if diagnostics.is_empty() => plan,
+        (_, diagnostics, _) => panic!("{text}\n{diagnostics:#?}"),
+    }
+}
+
+fn resolved(text: &str) -> (Option<Plan>, Vec<Diagnostic>, Sources) {
     let mut sources = Sources::default();
     let file =
         sources.add(Source { name: "plan.llm".to_owned(), text: text.to_owned(), kind: SourceKind::File });
@@ -52,10 +69,9 @@ fn analyzed(text: &str) -> (Option<Report>, Vec<Diagnostic>) {
         params: &llmplan_analysis::count,
         set: &[],
     };
-    let resolution = resolve(request);
-    let [plan] = resolution.plans.as_slice() else { return (None, resolution.diagnostics) };
-    let analysis = llmplan_analysis::analyze(plan, &sources);
-    (analysis.report, analysis.diagnostics)
+    let mut resolution = resolve(request);
+    let plan = (resolution.plans.len() == 1).then(|| resolution.plans.remove(0));
+    (plan, resolution.diagnostics, sources)
 }
 
 /// Imports nothing.

@@ -1,4 +1,4 @@
-//! `llmplan catalog`: the built-in models and devices, listed or printed.
+//! `llmplan catalog`: the built-in models, devices and their generations, listed or printed.
 
 use llmplan_analysis::report::Value;
 use llmplan_spec::catalog::{self, Entry};
@@ -14,6 +14,10 @@ use crate::render::catalog::{Card, Kind, json, markdown, text};
 
 const PARAMS: &str = "model.params";
 
+/// The smallest of models.
+const PROBE: &str =
+    "model probe {\n  layers = 1\n  d_model = 1\n  vocab = 1\n\n  attention {\n    heads = 1\n  }\n}\n\n";
+
 /// What names say for a size where it is no number.
 const SIZES: [&str; 8] = ["h", "large", "medium", "micro", "mini", "small", "tiny", "xl"];
 
@@ -27,7 +31,11 @@ pub(crate) fn run(args: &CatalogArgs, output: &mut Output<'_>) -> Exit {
 }
 
 fn list(only: Option<EntryKind>, format: ListFormat, output: &mut Output<'_>) -> Exit {
-    let kinds = [(EntryKind::Models, Kind::Model), (EntryKind::Devices, Kind::Device)];
+    let kinds = [
+        (EntryKind::Models, Kind::Model),
+        (EntryKind::Devices, Kind::Device),
+        (EntryKind::Generations, Kind::Generation),
+    ];
     let mut cards = Vec::new();
     for (_, kind) in kinds.into_iter().filter(|(named, _)| only.is_none_or(|only| only == *named)) {
         let entries = catalog::ENTRIES.iter().filter(|entry| entry.kind == kind.word());
@@ -77,9 +85,9 @@ fn card(entry: &'static Entry, kind: Kind) -> Card {
     let text = match kind {
         Kind::Model => entry.text.to_owned(),
         // A device alone is no plan: the smallest of models is put on it.
-        Kind::Device => format!(
-            "model probe {{\n  layers = 1\n  d_model = 1\n  vocab = 1\n\n  attention {{\n    heads = 1\n  }}\n}}\n\n\
-             hardware {{\n  device = {}\n  devices = 1\n}}\n",
+        Kind::Device => format!("{PROBE}hardware {{\n  device = {}\n  devices = 1\n}}\n", entry.name),
+        Kind::Generation => format!(
+            "{PROBE}device probe {{\n  generation = {}\n}}\n\nhardware {{\n  device = probe\n  devices = 1\n}}\n",
             entry.name
         ),
     };

@@ -3,10 +3,11 @@
 use std::io::Read;
 
 use llmplan_analysis::explain::explain;
+use llmplan_analysis::missing::{Why, why};
 use llmplan_analysis::report::Report;
 use llmplan_spec::codes::Code;
 use llmplan_spec::plan::Plan;
-use llmplan_spec::schema::{self, Derived, PathKind, suggest};
+use llmplan_spec::schema::{self, PathKind, suggest};
 
 use crate::args::{ExplainArgs, TreeFormat};
 use crate::examine::{Outcome, examine};
@@ -116,24 +117,31 @@ pub(super) fn choose<'p>(
 
 /// Why a report has no such quantity.
 fn absent(path: &str, report: &Report, plan: &Plan) -> String {
-    let derived = match schema::path(path) {
-        Some(PathKind::Derived(derived)) => derived,
-        Some(PathKind::Declared(_)) => return format!("`{path}` is not set in plan `{}`", plan.name),
-        None => {
-            let known = report.quantities.iter().map(|quantity| quantity.path.as_str());
-            let near = suggest::nearest(path, known).map(str::to_owned).or_else(|| suggest::path(path));
-            let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            return format!("there is no quantity `{path}`{hint}");
-        }
+    let kind = schema::path(path);
+    if kind.is_none() {
+        let known = report.quantities.iter().map(|quantity| quantity.path.as_str());
+        let near = suggest::nearest(path, known).map(str::to_owned).or_else(|| suggest::path(path));
+        let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        return format!("there is no quantity `{path}`{hint}");
+    }
+    let Why { needs, instead, reasons } =
+        why(path, plan, &|path| report.get(path).is_some(), &report.unmodelled);
+    let mut said = match kind {
+        Some(PathKind::Declared(_)) => format!("`{path}` is not set in plan `{}`", plan.name),
+        _ => format!("`{path}` is not computed for plan `{}`", plan.name),
     };
-    if let Some(reason) = derived.missing {
-        return format!("`{path}` is not computed: {reason}");
+    // An attribute lacks nothing but itself.
+    let needs: Vec<String> =
+        needs.iter().filter(|need| *need != path).map(|need| format!("`{need}`")).collect();
+    if !needs.is_empty() {
+        said.push_str(&format!(": it needs {}", listed(&needs)));
     }
-    let lacking = lacking(derived, plan);
-    if lacking.is_empty() {
-        return format!("`{path}` is not part of the report of plan `{}`", plan.name);
+    for more in instead.into_iter().chain(reasons) {
+        let first = needs.is_empty() && matches!(kind, Some(PathKind::Derived(_)));
+        said.push_str(if first { ": " } else { "; " });
+        said.push_str(more.trim_end_matches('.'));
     }
-    format!("`{path}` is not computed for plan `{}`: it needs {}", plan.name, listed(&lacking))
+    said
 }
 
 /// "a, b and c"
@@ -142,15 +150,4 @@ fn listed(words: &[String]) -> String {
         [rest @ .., last] if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
         words => words.concat(),
     }
-}
-
-/// What a quantity needs and the plan lacks.
-fn lacking(derived: &Derived, plan: &Plan) -> Vec<String> {
-    let has = |need: &str| match need {
-        "data.source" => plan.data.as_ref().is_some_and(|data| !data.sources.is_empty()),
-        need => plan.settings.iter().any(|setting| {
-            setting.path.strip_prefix(need).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        }),
-    };
-    derived.needs.iter().filter(|need| !has(need)).map(|need| format!("`{need}`")).collect()
 }

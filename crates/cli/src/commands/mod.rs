@@ -6,6 +6,7 @@ pub(crate) mod docs;
 pub(crate) mod explain;
 pub(crate) mod fmt;
 pub(crate) mod import;
+pub(crate) mod search;
 #[cfg_attr(not(feature = "validate"), path = "unable.rs")]
 pub(crate) mod validate;
 pub(crate) mod verify;

@@ -16,6 +16,7 @@ use super::{WIDTH, wrapped};
 pub(crate) enum Kind {
     Model,
     Device,
+    Generation,
 }
 
 /// An entry and its figures, by path.
@@ -36,12 +37,19 @@ const DEVICE_NOTES: &[&str] = &[
     "Prices are list prices; `llmplan catalog show NAME` has their date and all sources.",
 ];
 
+const GENERATION_NOTES: &[&str] = &[
+    "Shares of the data sheet's peak or bandwidth that large operations reach; where no `mfu` is declared, step times \
+     rest on them.",
+    "The error is that of step times over published runs that the constants were not fitted to.",
+];
+
 impl Kind {
     /// The word that opens such a block.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Kind::Model => "model",
             Kind::Device => "device",
+            Kind::Generation => "generation",
         }
     }
 
@@ -49,6 +57,7 @@ impl Kind {
         match self {
             Kind::Model => "Models",
             Kind::Device => "Devices",
+            Kind::Generation => "Generations",
         }
     }
 
@@ -56,6 +65,7 @@ impl Kind {
         match self {
             Kind::Model => MODEL_NOTES,
             Kind::Device => DEVICE_NOTES,
+            Kind::Generation => GENERATION_NOTES,
         }
     }
 }
@@ -141,6 +151,7 @@ fn table(kind: Kind, cards: &[Card]) -> Table {
     match kind {
         Kind::Model => models(cards),
         Kind::Device => devices(cards),
+        Kind::Generation => generations(cards),
     }
 }
 
@@ -208,6 +219,44 @@ fn devices(cards: &[Card]) -> Table {
         ]);
     }
     table
+}
+
+fn generations(cards: &[Card]) -> Table {
+    let columns = [
+        ("name", Align::Left),
+        ("16-bit", Align::Right),
+        ("fp8", Align::Right),
+        ("fp4", Align::Right),
+        ("attention", Align::Right),
+        ("memory", Align::Right),
+        ("link", Align::Right),
+        ("network", Align::Right),
+        ("error", Align::Right),
+    ];
+    let mut table = Table::new(&columns);
+    for card in cards {
+        let of = |name: &str| percent(card, &format!("generation.{name}"));
+        table.push([
+            card.name,
+            &of("matmul"),
+            &of("matmul_fp8"),
+            &of("matmul_fp4"),
+            &of("attention_forward"),
+            &of("memory"),
+            &of("link"),
+            &of("network"),
+            &of("error"),
+        ]);
+    }
+    table
+}
+
+/// A share; empty where there is none.
+fn percent(card: &Card, path: &str) -> String {
+    match card.figures.iter().find(|(known, _)| known == path).map(|(_, value)| value) {
+        Some(SettingValue::Quantity(quantity)) => format::percent(quantity.number.real()),
+        _ => String::new(),
+    }
 }
 
 /// `$1.99–5.00`, or one price where both are the same.

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use llmplan_analysis::explain::Explanation;
 use llmplan_analysis::report::{Derivation, Quantity, Report, Value};
+use llmplan_spec::units::Number;
+use llmplan_spec::units::format::{self, BytePrefix};
 use serde::Serialize;
 
 use super::paint::Paint;
@@ -118,7 +120,8 @@ fn about(quantity: &Quantity) -> Vec<String> {
         Derivation::Procedure { name, .. } => lines.push(format!("by {name}")),
     }
     if let Some((low, high)) = quantity.interval {
-        lines.push(format!("between {low} and {high} in base units"));
+        let show = |end: f64| format::quantity(Number::Real(end), quantity.unit, 4, BytePrefix::Decimal);
+        lines.push(format!("between {} and {}", show(low), show(high)));
     }
     let source = if quantity.source.is_empty() { String::new() } else { format!("; {}", quantity.source) };
     lines.push(format!("{}{source}", quantity.grade.word()));

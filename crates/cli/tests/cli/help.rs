@@ -15,6 +15,7 @@ fn every_command_has_help() {
         &["import"],
         &["verify"],
         &["validate"],
+        &["search"],
         &["docs"],
         &["catalog"],
         &["catalog", "list"],
@@ -41,7 +42,7 @@ fn the_version_is_that_of_the_package() {
 fn wrong_usage_is_exit_code_2() {
     let folder = Folder::new("usage");
     folder.write("a.llm", crate::support::MODEL);
-    let wrong: [&[&str]; 17] = [
+    let wrong: [&[&str]; 21] = [
         &[],
         &["chekc"],
         &["check"],
@@ -59,6 +60,10 @@ fn wrong_usage_is_exit_code_2() {
         &["validate", "a.llm", "--memory", "8 bits"],
         &["validate", "a.llm", "--steps", "0"],
         &["validate", "a.llm", "--format", "csv"],
+        &["search"],
+        &["search", "a.llm", "--objective", "speed"],
+        &["search", "a.llm", "--keep", "heads"],
+        &["search", "a.llm", "--threads", "0"],
     ];
     for args in wrong {
         let run = folder.run(args);

@@ -9,6 +9,7 @@ mod explain;
 mod fmt;
 mod help;
 mod import;
+mod search;
 mod streams;
 mod support;
 mod validate;

@@ -13,7 +13,7 @@ mod state;
 mod tests;
 
 pub use accumulate::accumulate;
-pub use rule::Rule;
+pub use rule::{Kind, Rule};
 pub use scale::LossScale;
 
 use candle_core::{DType, Device, Result, Tensor, bail};

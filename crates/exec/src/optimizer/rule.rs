@@ -1,6 +1,53 @@
 //! The rules of update and their constants.
 
-use llmplan_spec::plan::Optimizer as Kind;
+use llmplan_spec::plan::Optimizer;
+
+/// The rules that are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Plain stochastic gradient descent.
+    Sgd,
+    /// SGD with momentum.
+    Momentum,
+    /// Adam.
+    Adam,
+    /// Adam with decoupled weight decay.
+    Adamw,
+    /// Adam with both moments in 8 bits.
+    Adam8bit,
+}
+
+impl Kind {
+    /// The rule of a plan's optimizer; `None` where it is not run.
+    pub fn of(optimizer: Optimizer) -> Option<Kind> {
+        Some(match optimizer {
+            Optimizer::Sgd => Kind::Sgd,
+            Optimizer::Momentum => Kind::Momentum,
+            Optimizer::Adam => Kind::Adam,
+            Optimizer::Adamw => Kind::Adamw,
+            Optimizer::Adam8bit => Kind::Adam8bit,
+            Optimizer::Adafactor
+            | Optimizer::Lion
+            | Optimizer::Muon
+            | Optimizer::Shampoo
+            | Optimizer::Soap => {
+                return None;
+            }
+        })
+    }
+}
+
+impl From<Kind> for Optimizer {
+    fn from(kind: Kind) -> Optimizer {
+        match kind {
+            Kind::Sgd => Optimizer::Sgd,
+            Kind::Momentum => Optimizer::Momentum,
+            Kind::Adam => Optimizer::Adam,
+            Kind::Adamw => Optimizer::Adamw,
+            Kind::Adam8bit => Optimizer::Adam8bit,
+        }
+    }
+}
 
 /// How a weight follows its gradient.
 ///

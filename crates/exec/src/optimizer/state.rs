@@ -1,9 +1,8 @@
 //! What an optimizer keeps of one tensor from step to step.
 
 use candle_core::{DType, Device, Result, Tensor, bail};
-use llmplan_spec::plan::Optimizer as Kind;
 
-use super::{Rule, StateBytes};
+use super::{Kind, Rule, StateBytes};
 
 /// The states of one tensor, where the optimizer's home is. Each is `[copies, values of a copy]`.
 pub(super) struct State {

@@ -1,7 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a panic is how a test fails
 
 use candle_core::{DType, Device, Tensor};
-use llmplan_spec::plan::Optimizer as Kind;
 
 use super::*;
 

@@ -2,7 +2,7 @@
 
 use llmplan_analysis::graph::{Graph, lower};
 use llmplan_analysis::saved::Keep;
-use llmplan_spec::plan::{Checkpointing, Documents, Model, Offload, Optimizer, Plan, Precision};
+use llmplan_spec::plan::{Checkpointing, Documents, Model, Offload, Plan, Precision, StateType, Training};
 use llmplan_spec::units::format::grouped;
 use serde::Serialize;
 
@@ -10,6 +10,7 @@ use super::compare::PEAKS;
 use super::ladder::ladder;
 use super::slices::{self, Slice};
 use crate::forecast::{Forecast, forecast};
+use crate::optimizer::Kind;
 use crate::trial::Setup;
 
 /// What a validation may take, and what the device gives.
@@ -91,6 +92,11 @@ const MOST_LAYERS: u64 = 10_000;
 pub fn choose(plan: &Plan, limits: &Limits) -> Result<Choice, Refused> {
     let model = &plan.model;
     let trained = plan.training.as_ref();
+    if let Some(attribute) = trained.and_then(unknown) {
+        return Err(Refused(format!(
+            "a trial does not run `{attribute}` of this plan: change it with `--set`"
+        )));
+    }
     let declared = trained.and_then(|training| training.sequence).or(model.context).unwrap_or(SEQUENCE);
     for light in [false, true] {
         let limits =
@@ -207,6 +213,24 @@ fn told(plan: &Plan, small: Model, tokens: u64, limits: &Limits) -> String {
     format!(": the smallest takes {memory} and about {time:.2} s")
 }
 
+/// What a plan's training asks for that trials do not run.
+fn unknown(training: &Training) -> Option<String> {
+    let optimizer = training.optimizer;
+    [
+        (Kind::of(optimizer).is_none(), format!("training.optimizer = {}", optimizer.word())),
+        (training.optimizer_states != StateType::Fp32, "training.optimizer_states = bf16".to_owned()),
+        (
+            !training.master_weights && training.precision != Precision::Fp32,
+            "training.master_weights = none".to_owned(),
+        ),
+        (training.checkpointing == Checkpointing::Modules, "training.checkpointing = modules".to_owned()),
+        (training.offload == Offload::Parameters, "training.offload = parameters".to_owned()),
+        (training.lora.is_some(), "training.lora".to_owned()),
+    ]
+    .into_iter()
+    .find_map(|(asked, attribute)| asked.then_some(attribute))
+}
+
 /// How a plan's training runs a model, over sequences of so many tokens.
 fn setup(plan: &Plan, model: &Model, tokens: u64, limits: &Limits) -> Setup {
     let training = plan.training.as_ref();
@@ -216,7 +240,7 @@ fn setup(plan: &Plan, model: &Model, tokens: u64, limits: &Limits) -> Setup {
     Setup {
         precision,
         gradients: training.map_or(precision, |training| training.gradients),
-        optimizer: training.map_or(Optimizer::Adamw, |training| training.optimizer),
+        optimizer: training.and_then(|training| Kind::of(training.optimizer)).unwrap_or(Kind::Adamw),
         optimizer_block: training.map_or(256, |training| training.optimizer_block),
         offload: training.is_some_and(|training| training.offload == Offload::Optimizer),
         loss_scale: training.map_or(1.0, |training| training.loss_scale as f64),
@@ -236,7 +260,7 @@ fn setup(plan: &Plan, model: &Model, tokens: u64, limits: &Limits) -> Setup {
 fn keeps(plan: &Plan, model: &Model) -> Vec<Keep> {
     let keep = |layer| match &plan.training {
         Some(training) if training.recomputes(layer, model.layers) => match training.checkpointing {
-            Checkpointing::None => Keep::All,
+            Checkpointing::None | Checkpointing::Modules => Keep::All,
             Checkpointing::Selective => Keep::Selective,
             Checkpointing::Full => Keep::Input,
         },

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use llmplan_analysis::folds::{self, Counts, Sequence};
 use llmplan_analysis::graph::Component;
 use llmplan_analysis::saved::{self, Shape, Tag};
-use llmplan_spec::plan::{AttentionConvention, Optimizer};
+use llmplan_spec::plan::AttentionConvention;
 
 use super::choose::Planned;
 use super::row::{Amount, Measure, Row};
 use crate::forecast::HEADER;
+use crate::optimizer::Kind;
 use crate::trial::{Instant, Moment, Trial};
 
 /// What the allocator may hold beyond the payload: headers and shapes.
@@ -89,7 +90,7 @@ fn states(rows: &mut Vec<Row>, run: &Planned, trial: &Trial) {
     let setup = &run.setup;
     let params = folds::params(&run.graph).and_then(|counts| counts.total());
     let each = |bytes: u64| params.and_then(|params| params.checked_mul(u128::from(bytes)));
-    let (first, second) = llmplan_analysis::moment_bytes(setup.optimizer);
+    let (first, second) = llmplan_analysis::moment_bytes(setup.optimizer.into());
     let master = llmplan_analysis::master_bytes(setup.precision, setup.offload);
     let held = trial.states;
     for (path, predicted, measured) in [
@@ -103,7 +104,7 @@ fn states(rows: &mut Vec<Row>, run: &Planned, trial: &Trial) {
             rows.push(Row::exact(path, predicted, measured, Measure::Bytes));
         }
     }
-    if setup.optimizer == Optimizer::Adam8bit {
+    if setup.optimizer == Kind::Adam8bit {
         let blocks = folds::optimizer_blocks(&run.graph, setup.optimizer_block);
         let scales = blocks.and_then(|blocks| blocks.checked_mul(8));
         rows.push(Row::exact("memory.optimizer.scales", scales, held.scales, Measure::Bytes));

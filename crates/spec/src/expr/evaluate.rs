@@ -345,6 +345,17 @@ fn call(function: Function, arguments: &[Operand], span: Span) -> Result<Value, 
                 span,
             )
         }
+        Function::Exp => {
+            plain_only("divide by a quantity of the same unit first")?;
+            let result = Operand { unit: Unit::NONE, firm: false, ..*first };
+            result.map(
+                |number| match libm::exp(number.real()) {
+                    power if power.is_finite() => Ok(Number::Real(power)),
+                    _ => Err(NumberError::Overflow),
+                },
+                span,
+            )
+        }
     }
 }
 

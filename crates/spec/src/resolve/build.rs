@@ -141,6 +141,17 @@ impl Builder<'_> {
         }
     }
 
+    fn factor(&mut self, path: &str) -> Option<f64> {
+        match self.get(path) {
+            Some(Typed::Factor(factor)) => Some(factor),
+            _ => None,
+        }
+    }
+
+    fn flag(&mut self, path: &str) -> bool {
+        matches!(self.get(path), Some(Typed::Flag(true)))
+    }
+
     fn share(&mut self, path: &str) -> Option<f64> {
         match self.get(path) {
             Some(Typed::Share(share) | Typed::Keep(share)) => Some(share),
@@ -242,6 +253,7 @@ impl Builder<'_> {
             price: self.amount("hardware.price"),
             price_as_of: self.date("hardware.price_as_of"),
             measured: self.measurement()?,
+            operation: self.operation()?,
         })
     }
 
@@ -262,6 +274,11 @@ impl Builder<'_> {
                 BytesConvention::Binary
             } else {
                 BytesConvention::Decimal
+            },
+            flops: if is(self.word("convention.flops"), "executed") {
+                FlopsConvention::Executed
+            } else {
+                FlopsConvention::Model
             },
         }
     }

@@ -499,15 +499,37 @@ impl Assembler<'_> {
                 .and_then(|(file, index)| self.flattened(file, index))
             {
                 Some(block) => {
-                    let prefix = if names.len() > 1 { format!("device@{at}") } else { "device".to_owned() };
+                    let several = names.len() > 1;
+                    let prefix = |kind: &str| if several { format!("{kind}@{at}") } else { kind.to_owned() };
+                    let generation = self.generation(draft, &block);
                     let overridden = draft.attributes.clone();
-                    draft.take(&prefix, block);
+                    draft.take(&prefix("device"), block);
+                    match generation {
+                        Some(generation) => draft.take(&prefix("generation"), generation),
+                        None => sound = false,
+                    }
                     draft.attributes.extend(overridden);
                 }
                 None => sound = false,
             }
         }
         sound
+    }
+
+    /// The generation that a device names, or the plan for it, or the default.
+    fn generation(&mut self, draft: &Draft, device: &BlockDef) -> Option<BlockDef> {
+        let own = || device.attributes.iter().find(|attribute| attribute.path == "generation");
+        let named = draft.attributes.get("device.generation").or_else(own);
+        let (name, place) = match named.map(|attribute| attribute.value.as_name()) {
+            Some(named) => named?,
+            None => match schema::declared("device.generation")?.default {
+                schema::Default::Value(name, _) => (name, draft.span),
+                _ => return None,
+            },
+        };
+        let (name, from) = (name.to_owned(), named.map_or(draft.span.file, |attribute| attribute.span.file));
+        let (file, index) = self.find("generation", &name, from, place)?;
+        self.flattened(file, index)
     }
 }
 

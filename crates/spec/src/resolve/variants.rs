@@ -79,16 +79,18 @@ pub(super) fn variants(
 
 impl Draft {
     fn choose_device(&mut self, index: usize) {
-        let prefix = format!("device@{index}.");
-        let chosen: Vec<(String, AttributeDef)> = self
-            .attributes
-            .iter()
-            .filter_map(|(path, attribute)| {
-                Some((format!("device.{}", path.strip_prefix(&prefix)?), attribute.clone()))
-            })
-            .collect();
-        for (path, attribute) in chosen {
-            self.attributes.entry(path).or_insert(attribute);
+        for kind in ["device", "generation"] {
+            let prefix = format!("{kind}@{index}.");
+            let chosen: Vec<(String, AttributeDef)> = self
+                .attributes
+                .iter()
+                .filter_map(|(path, attribute)| {
+                    Some((format!("{kind}.{}", path.strip_prefix(&prefix)?), attribute.clone()))
+                })
+                .collect();
+            for (path, attribute) in chosen {
+                self.attributes.entry(path).or_insert(attribute);
+            }
         }
     }
 }

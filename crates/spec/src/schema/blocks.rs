@@ -1,8 +1,10 @@
 //! The blocks and attributes of the language.
 
 use super::device::DEVICE;
+use super::generation::GENERATION;
 use super::measurement::MEASUREMENT;
 use super::model::MODEL;
+use super::operation;
 use super::training::TRAINING;
 use super::{Attribute, BlockSchema, Default, Naming, Presence, Type};
 use crate::units::{Noun, Unit};
@@ -53,6 +55,7 @@ pub static BLOCKS: &[BlockSchema] = &[
         aliases: &["dataset", "corpus"],
     },
     DEVICE,
+    GENERATION,
     MEASUREMENT,
     BlockSchema {
         kind: "hardware",
@@ -92,7 +95,7 @@ pub static BLOCKS: &[BlockSchema] = &[
                 ..attribute(
                     "price",
                     Type::Amount(Unit::MONEY_PER_TIME),
-                    Default::Absent("cost is not reported"),
+                    Default::Absent("the middle of the device's list prices, where it has any"),
                     "Price of one device for a time.",
                 )
             },
@@ -110,11 +113,23 @@ pub static BLOCKS: &[BlockSchema] = &[
                 ..attribute(
                     "measured",
                     Type::File("measurement"),
-                    Default::Absent("time and cost need a declared `training.mfu`"),
+                    Default::Absent("`training.mfu` is declared or modelled"),
                     "A file with a `measurement` of the device: where `training.mfu` is not declared, it is what was \
                      achieved over the device's peak.",
                 )
             },
+            operation::RESERVE,
+            operation::FRAGMENTATION,
+            operation::MTBF,
+            operation::RESTART,
+            operation::STORAGE_BANDWIDTH,
+            operation::CHECKPOINTS,
+            operation::STORAGE_COST,
+            operation::STRAGGLERS,
+            operation::UTILIZATION,
+            operation::HOST_POWER,
+            operation::PUE,
+            operation::CARBON_INTENSITY,
         ],
         blocks: &[],
         aliases: &["cluster", "compute", "gpus", "infrastructure"],
@@ -152,6 +167,15 @@ pub static BLOCKS: &[BlockSchema] = &[
                 ]),
                 Default::Value("GB", "what vendors' sheets use"),
                 "How bytes are shown.",
+            ),
+            attribute(
+                "flops",
+                Type::Choice(&[
+                    ("model", "those of the model, once forward and once backward: MFU"),
+                    ("executed", "all that are executed, recomputation included: HFU"),
+                ]),
+                Default::Value("model", "MFU compares runs whatever they recompute (Chowdhery 2022 §4.1)"),
+                "Which FLOPs `training.mfu` and the modelled one are of.",
             ),
         ],
         blocks: &[],

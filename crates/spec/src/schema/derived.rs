@@ -5,14 +5,30 @@ use crate::units::{Dimension, Noun, Unit};
 
 const SEQUENCE: &[&str] = &[];
 const TRAINING: &[&str] = &["training"];
+const LORA: &[&str] = &["training", "training.lora.rank"];
+const MAIN: &[&str] = &["training", "training.main_gradients"];
 const RUN: &[&str] = &["training", "data"];
+const RATE: &[&str] = &["training", "hardware", "training.mfu"];
 const STEPS: &[&str] = &["training", "data", "training.global_batch"];
 const TIME: &[&str] = &["training", "data", "hardware", "training.mfu"];
 const COST: &[&str] = &["training", "data", "hardware", "training.mfu", "hardware.price"];
+/// What a step on a cluster is computed from.
+const CLUSTER: &[&str] = &["training", "hardware", "training.global_batch", "training.micro_batch"];
+const FITS: &[&str] =
+    &["training", "hardware", "training.global_batch", "training.micro_batch", "device.memory"];
+const STORAGE: &[&str] = &["training", "data", "hardware", "training.mfu", "hardware.storage_price"];
+const ENERGY: &[&str] = &["training", "data", "hardware", "training.mfu", "device.power"];
+const DEVICES: &[&str] = &["training", "hardware"];
 const SOURCES: &[&str] = &["data", "data.source"];
 
 /// Arithmetic intensity.
 const INTENSITY: Unit = Unit { dimension: Dimension { flop: 1, byte: -1, ..Dimension::NONE }, noun: None };
+
+/// Energy, shown as kWh or MWh.
+const JOULES: Unit = Unit { dimension: Dimension::ENERGY, noun: None };
+
+/// CO2 equivalent.
+const CARBON: Unit = Unit { dimension: Dimension::CARBON, noun: None };
 
 /// Device-seconds, shown as device-hours.
 const DEVICE_TIME: Unit = Unit { noun: Some(Noun::Devices), ..Unit::TIME };
@@ -79,6 +95,8 @@ pub static DERIVED: &[Derived] = &[
         "output projection to the vocabulary, where it is not the embedding",
         &[],
     ),
+    row("model.params.adapters", Unit::PARAMS, "adapters of low rank, all that is trained", LORA),
+    row("model.params.quantized", Unit::PARAMS, "frozen weights that are stored in few bits", LORA),
     row("model.params.per_layer", Unit::PARAMS, "one layer, norms included", &[]),
     row(
         "model.params.embedding_share",
@@ -178,6 +196,7 @@ pub static DERIVED: &[Derived] = &[
     row("flops.forward.layers", Unit::FLOP, "all layers in one forward pass, logits left out", SEQUENCE),
     row("flops.forward.per_layer", Unit::FLOP, "one layer in one forward pass", SEQUENCE),
     row("flops.backward", Unit::FLOP, "one backward pass over a sequence of T tokens", SEQUENCE),
+    row("flops.adapters", Unit::FLOP, "adapters, forward and backward over a sequence of T tokens", LORA),
     row("flops.training", Unit::FLOP, "forward and backward over a sequence of T tokens", SEQUENCE),
     row("flops.forward_per_token", Unit::FLOP, "forward pass, per token", SEQUENCE),
     row("flops.backward_per_token", Unit::FLOP, "backward pass, per token", SEQUENCE),
@@ -238,6 +257,12 @@ pub static DERIVED: &[Derived] = &[
         SEQUENCE,
     ),
     row("intensity.*", INTENSITY, "FLOP of a part over the bytes that it moves", SEQUENCE),
+    row(
+        "flops.recomputed",
+        Unit::FLOP,
+        "what the backward pass of a sequence of T tokens runs again",
+        TRAINING,
+    ),
     row("flops.attention_share", Unit::NONE, "share of QKᵀ and weighted sum in the forward pass", SEQUENCE),
     row("flops.sequence_ratio", Unit::NONE, "T/d: the T² terms are negligible while it is small", SEQUENCE),
     row("flops.rule_of_thumb.forward", Unit::FLOP, "2N: forward pass, per token", &[]),
@@ -255,7 +280,8 @@ pub static DERIVED: &[Derived] = &[
     row("memory.weights_only.int8", Unit::BYTES, "weights at 1 byte, scales left out", &[]),
     row("memory.weights_only.int4", Unit::BYTES, "weights at half a byte, scales left out", &[]),
     row("memory.weights", Unit::BYTES, "weights that the forward and backward pass use", TRAINING),
-    row("memory.gradients", Unit::BYTES, "one gradient per parameter", TRAINING),
+    row("memory.gradients", Unit::BYTES, "gradients of what is trained, copies included", TRAINING),
+    row("memory.gradients.main", Unit::BYTES, "the copy of gradients in fp32", MAIN),
     row("memory.optimizer", Unit::BYTES, "everything the optimizer keeps", TRAINING),
     row(
         "memory.optimizer.master",
@@ -286,27 +312,24 @@ pub static DERIVED: &[Derived] = &[
     row("memory.host", Unit::BYTES, "model states that are offloaded to the hosts' memory", TRAINING),
     row("memory.rule_of_thumb", Unit::BYTES, "bytes per parameter of the recipe, times N", TRAINING),
     row("memory.training_to_inference", Unit::NONE, "model states over 16-bit weights", TRAINING),
-    missing(
-        "memory.activations",
-        Some(Unit::BYTES),
-        "what the forward pass keeps for the backward pass",
-        ACTIVATIONS,
+    row("memory.activations", Unit::BYTES, "what passes keep for backward passes, at the peak", CLUSTER),
+    row("memory.logits", Unit::BYTES, "logits and what the loss makes of them, at the peak", CLUSTER),
+    row(
+        "memory.buffers",
+        Unit::BYTES,
+        "gathered weights, reductions and the optimizer's work space, at the peak",
+        CLUSTER,
     ),
-    missing("memory.logits", Some(Unit::BYTES), "logits and their gradient", ACTIVATIONS),
-    missing("memory.buffers", Some(Unit::BYTES), "communication and gather buffers", ACTIVATIONS),
-    missing("memory.reserve", Some(Unit::BYTES), "context and allocator overhead", ACTIVATIONS),
-    missing(
-        "memory.per_device",
-        Some(Unit::BYTES),
-        "peak of one device",
-        "it includes activations, which are not modelled in this version",
-    ),
-    missing(
-        "memory.peak_at",
-        None,
-        "the instant of the peak",
-        "it depends on activations, which are not modelled in this version",
-    ),
+    row("memory.reserve", Unit::BYTES, "context, libraries and allocator of a device", CLUSTER),
+    row("memory.device.weights", Unit::BYTES, "weights of the device with the peak", CLUSTER),
+    row("memory.device.gradients", Unit::BYTES, "gradients of the device with the peak", CLUSTER),
+    row("memory.device.optimizer", Unit::BYTES, "optimizer of the device with the peak", CLUSTER),
+    row("memory.per_device", Unit::BYTES, "the peak of one device: of all stages, at its instant", CLUSTER),
+    text("memory.peak_at", "the stage and the instant of the peak", CLUSTER),
+    row("memory.stage.*", Unit::BYTES, "peak of the first, a middle or the last stage", CLUSTER),
+    row("memory.at.*", Unit::BYTES, "memory of the device with the peak, at an instant of the step", CLUSTER),
+    row("memory.device_share", Unit::NONE, "the peak over the memory of a device", FITS),
+    row("memory.host_per_node", Unit::BYTES, "what the devices of one host keep in its memory", CLUSTER),
     row("data.unique_tokens", Unit::TOKENS, "distinct tokens of all sources, after their stages", SOURCES),
     row("data.epochs", Unit::NONE, "tokens consumed over distinct tokens", SOURCES),
     row("data.*.unique", Unit::TOKENS, "distinct tokens of a source, after its stages", SOURCES),
@@ -341,6 +364,37 @@ pub static DERIVED: &[Derived] = &[
         "model replicas: the data-parallel degree",
         &["training", "hardware"],
     ),
+    row("training.hardware_flops", Unit::FLOP, "FLOPs of the run with what is recomputed", RUN),
+    row(
+        "training.hfu",
+        Unit::NONE,
+        "hardware FLOPs utilisation: the MFU, with what is recomputed counted",
+        RATE,
+    ),
+    row(
+        "training.step_time.compute",
+        Unit::TIME,
+        "products and pointwise work of a step, on the slowest stage",
+        CLUSTER,
+    ),
+    row("training.step_time.recompute", Unit::TIME, "forward passes that run again", CLUSTER),
+    row("training.step_time.bubble", Unit::TIME, "waiting for the pipeline to fill and to drain", CLUSTER),
+    row(
+        "training.step_time.exposed_communication.*",
+        Unit::TIME,
+        "communication of one form of parallelism that nothing hides",
+        CLUSTER,
+    ),
+    row("training.step_time.optimizer", Unit::TIME, "the update of weights", CLUSTER),
+    row(
+        "training.step_time.offload",
+        Unit::TIME,
+        "transfers to and from the host that nothing hides",
+        CLUSTER,
+    ),
+    row("training.step_time.loading", Unit::TIME, "waiting for data", CLUSTER),
+    row("training.step_time.modelled", Unit::TIME, "one step, modelled: the sum of its parts", CLUSTER),
+    row("training.modelled_mfu", Unit::NONE, "model FLOPs utilisation of the modelled step", CLUSTER),
     row("training.time", Unit::TIME, "time at `training.mfu`, without interruptions", TIME),
     row(
         "training.step_time",
@@ -354,11 +408,48 @@ pub static DERIVED: &[Derived] = &[
         "throughput of all devices at `training.mfu`",
         &["training", "hardware", "training.mfu"],
     ),
-    row("training.device_hours", DEVICE_TIME, "devices × time", TIME),
-    row("training.cost", Unit::MONEY, "device-hours × price", COST),
+    row(
+        "training.checkpoint_size",
+        Unit::BYTES,
+        "one checkpoint: weights and optimizer, without gradients",
+        DEVICES,
+    ),
+    row("training.checkpoint_time", Unit::TIME, "time in which a checkpoint is written", DEVICES),
+    row("training.cluster_mtbf", Unit::TIME, "mean time between failures of all devices together", DEVICES),
+    row(
+        "training.checkpoint_interval",
+        Unit::TIME,
+        "computation between two checkpoints that loses the least time",
+        DEVICES,
+    ),
+    row("training.goodput", Unit::NONE, "share of the time that is computation which is kept", DEVICES),
+    row(
+        "training.lost.checkpoints",
+        Unit::NONE,
+        "share of the time that checkpoints are written in",
+        DEVICES,
+    ),
+    row("training.lost.rework", Unit::NONE, "share of the time that failures undo", DEVICES),
+    row("training.lost.restarts", Unit::NONE, "share of the time that restarts take", DEVICES),
+    row("training.lost.stragglers", Unit::NONE, "share of the time that the slowest device costs", DEVICES),
+    row("training.calendar_time", Unit::TIME, "time with checkpoints, failures and restarts", TIME),
+    row("training.failures", Unit::NONE, "failures to expect in the calendar time", TIME),
+    row("training.device_hours", DEVICE_TIME, "devices × calendar time", TIME),
+    row(
+        "training.storage_cost",
+        Unit::MONEY,
+        "kept checkpoints, for the calendar time, at the price of storage",
+        STORAGE,
+    ),
+    row("training.cost", Unit::MONEY, "device-hours × price, and storage where it has a price", COST),
+    row(
+        "training.energy",
+        JOULES,
+        "what the site draws in the calendar time: devices, hosts, cooling",
+        ENERGY,
+    ),
+    row("training.carbon", CARBON, "CO2 equivalent of the energy", ENERGY),
 ];
-
-const ACTIVATIONS: &str = "activations are not modelled in this version";
 
 const fn row(
     path: &'static str,
@@ -366,14 +457,9 @@ const fn row(
     meaning: &'static str,
     needs: &'static [&'static str],
 ) -> Derived {
-    Derived { path, unit: Some(unit), meaning, needs, missing: None }
+    Derived { path, unit: Some(unit), meaning, needs }
 }
 
-const fn missing(
-    path: &'static str,
-    unit: Option<Unit>,
-    meaning: &'static str,
-    why: &'static str,
-) -> Derived {
-    Derived { path, unit, meaning, needs: &[], missing: Some(why) }
+const fn text(path: &'static str, meaning: &'static str, needs: &'static [&'static str]) -> Derived {
+    Derived { path, unit: None, meaning, needs }
 }

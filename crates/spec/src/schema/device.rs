@@ -4,10 +4,6 @@ use super::blocks::{attribute, count};
 use super::{Attribute, BlockSchema, Default, Naming, Presence, Type};
 use crate::units::{Noun, Unit};
 
-const TIME: &str = "time is planned from FLOP and MFU in this version";
-const HOST: &str = "what is offloaded is neither timed nor held against the host's memory in this version";
-const LINKS: &str = "communication is not computed in this version";
-const PRICE: &str = "cost is computed from `hardware.price`, which may refer to it";
 const TYPES: &str = "no plan of this version trains in this data type";
 
 /// The block and the block in it.
@@ -41,7 +37,6 @@ pub(super) const DEVICE: BlockSchema = BlockSchema {
         },
         Attribute {
             aliases: &["bandwidth", "mem_bw", "hbm_bandwidth", "memory_bw"],
-            inert: Some(TIME),
             ..amount("memory_bandwidth", Unit::BYTES_PER_SECOND, "Bandwidth of device memory.")
         },
         Attribute {
@@ -56,7 +51,6 @@ pub(super) const DEVICE: BlockSchema = BlockSchema {
         },
         Attribute {
             aliases: &["nvlink", "interconnect", "xgmi", "ici", "neuronlink", "intra_node_bandwidth"],
-            inert: Some(LINKS),
             ..amount(
                 "link",
                 Unit::BYTES_PER_SECOND,
@@ -66,7 +60,6 @@ pub(super) const DEVICE: BlockSchema = BlockSchema {
         },
         Attribute {
             aliases: &["nic", "infiniband", "ib", "rdma", "ethernet", "efa", "inter_node_bandwidth"],
-            inert: Some(LINKS),
             ..amount(
                 "network",
                 Unit::BYTES_PER_SECOND,
@@ -76,7 +69,6 @@ pub(super) const DEVICE: BlockSchema = BlockSchema {
         },
         Attribute {
             aliases: &["pcie", "pci", "c2c", "pcie_bandwidth", "nvlink_c2c"],
-            inert: Some(HOST),
             ..amount(
                 "host_link",
                 Unit::BYTES_PER_SECOND,
@@ -85,12 +77,10 @@ pub(super) const DEVICE: BlockSchema = BlockSchema {
         },
         Attribute {
             aliases: &["cpu_memory", "ram", "dram", "system_memory", "host_ram"],
-            inert: Some(HOST),
             ..amount("host_memory", Unit::BYTES, "Memory of the host, for the whole node.")
         },
         Attribute {
             aliases: &["cpu_memory_bandwidth", "ram_bandwidth", "dram_bandwidth"],
-            inert: Some(HOST),
             ..amount(
                 "host_memory_bandwidth",
                 Unit::BYTES_PER_SECOND,
@@ -98,18 +88,23 @@ pub(super) const DEVICE: BlockSchema = BlockSchema {
             )
         },
         Attribute {
+            aliases: &["nvme", "nvme_bandwidth", "ssd_bandwidth"],
+            ..amount(
+                "disk_bandwidth",
+                Unit::BYTES_PER_SECOND,
+                "Bandwidth of the host's disks, for the whole node, in one direction: what `offload_to = nvme` goes through.",
+            )
+        },
+        Attribute {
             aliases: &["tdp", "tdp_w", "watts"],
-            inert: Some("energy is not computed in this version"),
             ..amount("power", Unit::POWER, "Thermal design power of one device.")
         },
         Attribute {
             aliases: &["min_price", "price_min"],
-            inert: Some(PRICE),
             ..amount("price_low", Unit::MONEY_PER_TIME, "Lowest list price of one device for a time.")
         },
         Attribute {
             aliases: &["max_price", "price_max"],
-            inert: Some(PRICE),
             ..amount(
                 "price_high",
                 Unit::MONEY_PER_TIME,
@@ -118,12 +113,21 @@ pub(super) const DEVICE: BlockSchema = BlockSchema {
         },
         Attribute {
             aliases: &["as_of", "price_date"],
-            inert: Some("list prices change, and no number is adjusted to their age"),
+            quiet: true,
             ..attribute(
                 "price_as_of",
                 Type::Date,
                 Default::Absent("the age of the prices is unknown"),
                 "The day, or the first day of the month, that the list prices are of.",
+            )
+        },
+        Attribute {
+            aliases: &["architecture", "microarchitecture"],
+            ..attribute(
+                "generation",
+                Type::Reference("generation"),
+                Default::Value("generic", "no constants are fitted for it"),
+                "What it reaches of its figures: the `generation` block that holds for it.",
             )
         },
         attribute("source", Type::Text, Default::Absent("no source is named"), "Where the figures are from."),
@@ -135,25 +139,17 @@ pub(super) const DEVICE: BlockSchema = BlockSchema {
         presence: Presence::Always,
         attributes: &[
             peak("fp32", "Peak in fp32 on the ordinary units, not TF32."),
-            Attribute {
-                inert: Some(TYPES),
-                ..peak("tf32", "Peak in TF32: fp32 values multiplied at 19 bits, with fp32 accumulation.")
-            },
+            peak("tf32", "Peak in TF32: fp32 values multiplied at 19 bits, with fp32 accumulation."),
             Attribute {
                 aliases: &["float16", "half"],
                 ..peak("fp16", "Peak in fp16 with fp32 accumulation.")
             },
             Attribute { aliases: &["bfloat16"], ..peak("bf16", "Peak in bf16 with fp32 accumulation.") },
             Attribute {
-                inert: Some(TYPES),
                 aliases: &["float8", "e4m3", "e5m2"],
                 ..peak("fp8", "Peak in fp8, either split of its bits.")
             },
-            Attribute {
-                inert: Some(TYPES),
-                aliases: &["float4", "nvfp4", "mxfp4", "e2m1"],
-                ..peak("fp4", "Peak in fp4.")
-            },
+            Attribute { aliases: &["float4", "nvfp4", "mxfp4", "e2m1"], ..peak("fp4", "Peak in fp4.") },
             Attribute {
                 inert: Some(TYPES),
                 aliases: &["tops", "int8_tops"],

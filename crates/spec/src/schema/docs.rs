@@ -246,11 +246,8 @@ fn unit_name(derived: &Derived) -> String {
     }
 }
 
-/// What a quantity needs beyond the model, or why it is not computed.
+/// What a quantity needs beyond the model.
 fn conditions(derived: &Derived) -> String {
-    if let Some(why) = derived.missing {
-        return format!(" Not computed: {why}.");
-    }
     if derived.needs.is_empty() {
         return String::new();
     }
@@ -319,6 +316,7 @@ fn function(function: Function) -> String {
         Function::Round => ("round(a)", "to the nearest whole number, halves away from zero"),
         Function::Sqrt => ("sqrt(a)", "the square root; a unit must be a square"),
         Function::Log => ("log(a)", "the natural logarithm; of a number without a unit"),
+        Function::Exp => ("exp(a)", "e to the power a; of a number without a unit"),
     };
     format!("- `{call}`: {meaning}.\n")
 }

@@ -5,9 +5,12 @@ mod blocks;
 mod derived;
 mod device;
 pub mod docs;
+mod generation;
 mod layer;
 mod measurement;
 mod model;
+mod operation;
+mod parallelism;
 mod recurrent;
 pub mod suggest;
 mod training;
@@ -152,8 +155,6 @@ pub struct Derived {
     pub meaning: &'static str,
     /// The blocks and attributes it needs beyond the model.
     pub needs: &'static [&'static str],
-    /// Why this version does not compute it, where that is so.
-    pub missing: Option<&'static str>,
 }
 
 /// What a path stands for.

@@ -1,8 +1,9 @@
 //! The `training` block: how the model is trained.
 
-use super::blocks::{attribute, count};
+use super::blocks::{attribute, count, flag};
+use super::parallelism::PARALLELISM;
 use super::{Attribute, BlockSchema, Default, Naming, Presence, Type};
-use crate::units::Noun;
+use crate::units::{Noun, Unit};
 
 /// The block and the block in it.
 pub(super) const TRAINING: BlockSchema = BlockSchema {
@@ -21,13 +22,24 @@ pub(super) const TRAINING: BlockSchema = BlockSchema {
             )
         },
         Attribute {
-            aliases: &[
-                "grad_dtype",
-                "gradient_precision",
-                "main_grads",
-                "main_gradients",
-                "grad_reduce_dtype",
-            ],
+            aliases: &["compute", "matmul_precision", "fp8", "compute_dtype"],
+            quiet: true,
+            ..attribute(
+                "matmul",
+                Type::Choice(&[
+                    ("fp32", "on the ordinary units"),
+                    ("tf32", "fp32 values multiplied at 19 bits"),
+                    ("fp16", "with fp32 accumulation"),
+                    ("bf16", "with fp32 accumulation"),
+                    ("fp8", "a byte a value; norms, softmax, attention and the output stay as `precision`"),
+                    ("fp4", "half a byte a value, with scales of small blocks"),
+                ]),
+                Default::Value("training.precision", "as the weights"),
+                "Data type of the linear layers' products.",
+            )
+        },
+        Attribute {
+            aliases: &["grad_dtype", "gradient_precision", "grad_reduce_dtype"],
             ..attribute(
                 "gradients",
                 Type::Choice(PRECISIONS),
@@ -39,15 +51,42 @@ pub(super) const TRAINING: BlockSchema = BlockSchema {
             )
         },
         Attribute {
+            aliases: &[
+                "gradient_accumulation_fp32",
+                "main_grad",
+                "main_grads",
+                "accumulate_allreduce_grads_in_fp32",
+            ],
+            quiet: true,
+            ..attribute(
+                "main_gradients",
+                Type::Choice(&[
+                    ("none", "the optimizer reads the gradients themselves"),
+                    ("sharded", "divided as the optimizer's states are (DeepSpeed)"),
+                    ("whole", "whole on each device (DeepSpeed's bf16 optimizer, BLOOM)"),
+                ]),
+                Default::Value("none", "the optimizer reads the gradients themselves"),
+                "A further copy of the gradients, in fp32.",
+            )
+        },
+        Attribute {
             aliases: &["optim", "optimiser", "optimizer_type"],
             ..attribute(
                 "optimizer",
                 Type::Choice(&[
                     ("sgd", "no state"),
-                    ("momentum", "one fp32 value per parameter"),
-                    ("adam", "two fp32 values per parameter (Kingma 2015)"),
+                    ("momentum", "one value per parameter"),
+                    ("adam", "two values per parameter (Kingma 2015)"),
                     ("adamw", "as adam, with decoupled weight decay (Loshchilov 2019)"),
                     ("adam8bit", "two int8 values per parameter and fp32 scales per block (Dettmers 2021)"),
+                    ("adafactor", "a value for each row and column of a matrix (Shazeer 2018)"),
+                    ("lion", "one value per parameter (Chen 2023)"),
+                    ("muon", "one value per parameter of layers' matrices, two of all others (Jordan 2024)"),
+                    (
+                        "shampoo",
+                        "statistics of rows and columns, their inverse roots, and a momentum (Gupta 2018)",
+                    ),
+                    ("soap", "Adam in the basis of such statistics (Vyas 2024)"),
                 ]),
                 Default::Value("adamw", "the standard optimizer of language models"),
                 "The optimizer: decides what is kept for each parameter.",
@@ -61,6 +100,35 @@ pub(super) const TRAINING: BlockSchema = BlockSchema {
                 1,
                 Default::Value("256", "bitsandbytes; the paper has 2048 (Dettmers 2021 §2.1)"),
                 "Values that share one scale in `adam8bit`; other optimizers do not use it.",
+            )
+        },
+        Attribute {
+            aliases: &["optimizer_dtype", "moment_dtype", "exp_avg_dtype", "optimizer_precision"],
+            quiet: true,
+            ..attribute(
+                "optimizer_states",
+                Type::Choice(&[("fp32", "4 bytes a value"), ("bf16", "2 bytes a value (DeepSeek-V3 §3.3)")]),
+                Default::Value("fp32", "what optimizers keep"),
+                "Data type of the optimizer's states; `adam8bit` does not use it.",
+            )
+        },
+        Attribute {
+            aliases: &["main_params", "master_params", "master_weight"],
+            quiet: true,
+            ..attribute(
+                "master_weights",
+                Type::Choice(&[
+                    ("fp32", "a copy that the optimizer updates (Micikevicius 2018)"),
+                    ("none", "no copy"),
+                ]),
+                Default::ByWord(
+                    "precision",
+                    &[
+                        (&["fp16", "bf16"], "fp32", "small updates vanish in 16 bits"),
+                        (&["fp32"], "none", "the weights are in fp32 themselves"),
+                    ],
+                ),
+                "Whether a copy of the weights in fp32 is kept.",
             )
         },
         Attribute {
@@ -108,8 +176,68 @@ pub(super) const TRAINING: BlockSchema = BlockSchema {
             ..attribute(
                 "mfu",
                 Type::Share { positive: true },
-                Default::Absent("what `hardware.measured` gives, else time and cost are not reported"),
-                "Model FLOPs utilisation: model FLOP/s achieved over the dense peak.",
+                Default::Absent("what `hardware.measured` gives, else what is modelled"),
+                "Model FLOPs utilisation: model FLOP/s achieved over the dense peak of the products' data type.",
+            )
+        },
+        Attribute {
+            aliases: &["attention_kernel", "flash_attention", "attn_implementation", "attention_backend"],
+            quiet: true,
+            ..attribute(
+                "attention",
+                Type::Choice(&[
+                    ("flash", "in tiles on the chip: nothing of T² is kept (Dao 2022)"),
+                    ("plain", "scores, softmax and weighted sum one after another, each in memory"),
+                ]),
+                Default::Value("flash", "what frameworks choose"),
+                "How attention is computed.",
+            )
+        },
+        Attribute {
+            aliases: &["fusion", "kernel_fusion", "fused_kernels"],
+            quiet: true,
+            ..attribute(
+                "pointwise",
+                Type::Choice(&[
+                    ("fused", "those that follow each other are one kernel"),
+                    ("unfused", "each is a kernel of its own, and keeps what its backward pass reads"),
+                ]),
+                Default::Value("fused", "what frameworks choose"),
+                "Whether pointwise operators run together.",
+            )
+        },
+        Attribute {
+            aliases: &["activation_func_fp8_input_store", "fp8_activations"],
+            quiet: true,
+            ..attribute(
+                "activation_inputs",
+                Type::Choice(&[("same", "as they are computed"), ("fp8", "in a byte (DeepSeek-V3 §3.3.3)")]),
+                Default::Value("same", "as they are computed"),
+                "Data type in which the inputs of the feed-forward network's non-linearity are kept.",
+            )
+        },
+        Attribute {
+            aliases: &["hidden_dropout", "attention_dropout", "dropout_rate"],
+            quiet: true,
+            ..attribute(
+                "dropout",
+                Type::Share { positive: false },
+                Default::Value("0%", "models of this size are trained without"),
+                "Probability that a value is dropped, behind attention's softmax and both halves of a layer; masks are kept.",
+            )
+        },
+        Attribute {
+            aliases: &["cross_entropy", "loss_kernel", "fused_cross_entropy", "cut_cross_entropy"],
+            quiet: true,
+            ..attribute(
+                "logits",
+                Type::Choice(&[
+                    ("kept", "logits as computed, a copy in fp32, and its gradient"),
+                    ("fused", "the softmax and its gradient replace the logits"),
+                    ("chunked", "a part of the tokens at a time: all logits are never there"),
+                ]),
+                Default::Value("fused", "what frameworks choose"),
+                "How logits and loss are computed.",
             )
         },
         Attribute {
@@ -124,6 +252,7 @@ pub(super) const TRAINING: BlockSchema = BlockSchema {
                         "scores, softmax and weighted sum of attention are recomputed (Korthikanti 2022), and the states of recurrences",
                     ),
                     ("full", "each layer is recomputed from its input (Chen 2016)"),
+                    ("modules", "the parts that `recompute` names"),
                 ]),
                 Default::Value("none", "everything the backward pass needs is kept"),
                 "Which activations the backward pass recomputes instead of keeping them.",
@@ -149,9 +278,41 @@ pub(super) const TRAINING: BlockSchema = BlockSchema {
                         "optimizer",
                         "optimizer states and master weights are in the host's memory and updated there (Ren 2021)",
                     ),
+                    (
+                        "parameters",
+                        "these and the weights, which are fetched a layer at a time (Rajbhandari 2021)",
+                    ),
                 ]),
                 Default::Value("none", "everything is on the devices"),
                 "What is kept in the host's memory.",
+            )
+        },
+        Attribute {
+            aliases: &["cpu_activation_offload", "activation_offload", "offload_checkpoints"],
+            quiet: true,
+            ..flag(
+                "offload_activations",
+                Default::Value("false", "activations stay on the devices"),
+                "Whether what is kept of recomputed layers is in the host's memory.",
+            )
+        },
+        Attribute {
+            aliases: &["offload_device", "offload_target"],
+            quiet: true,
+            ..attribute(
+                "offload_to",
+                Type::Choice(&[("host", "the host's memory"), ("nvme", "the host's disks")]),
+                Default::Value("host", "the host's memory"),
+                "Where offloaded things are.",
+            )
+        },
+        Attribute {
+            aliases: &["dataloader", "data_loading", "loader_throughput"],
+            ..attribute(
+                "loading",
+                Type::Amount(Unit::TOKENS_PER_SECOND),
+                Default::Absent("data never keeps the devices waiting"),
+                "What the data pipeline delivers to all devices together.",
             )
         },
         Attribute {
@@ -173,61 +334,7 @@ pub(super) const TRAINING: BlockSchema = BlockSchema {
             )
         },
     ],
-    blocks: &[BlockSchema {
-        kind: "parallelism",
-        doc: "Degrees of parallelism: tensor × pipeline × data is the number of devices.",
-        naming: Naming::Never,
-        presence: Presence::Always,
-        attributes: &[
-            Attribute {
-                aliases: &["tp", "tensor_parallel", "tensor_model_parallel_size", "tensor_parallel_size"],
-                ..count(
-                    "tensor",
-                    None,
-                    1,
-                    Default::Value("1", "no tensor parallelism"),
-                    "Devices that share each matrix.",
-                )
-            },
-            Attribute {
-                aliases: &[
-                    "pp",
-                    "pipeline_parallel",
-                    "pipeline_model_parallel_size",
-                    "pipeline_parallel_size",
-                ],
-                ..count(
-                    "pipeline",
-                    None,
-                    1,
-                    Default::Value("1", "no pipeline parallelism"),
-                    "Groups of layers, each on devices of its own.",
-                )
-            },
-            Attribute {
-                aliases: &["dp", "data_parallel", "data_parallel_size", "replicas"],
-                ..attribute(
-                    "data",
-                    Type::CountOr(None, "auto"),
-                    Default::Value("auto", "the devices that are left"),
-                    "Model replicas; `auto` is the devices that are left.",
-                )
-            },
-            Attribute {
-                aliases: &["zero_stage", "zero_optimization", "fsdp"],
-                inert: Some("memory is not divided over devices in this version"),
-                ..count(
-                    "zero",
-                    None,
-                    0,
-                    Default::Absent("nothing is computed from it"),
-                    "ZeRO stage, 0 to 3 (Rajbhandari 2020).",
-                )
-            },
-        ],
-        blocks: &[],
-        aliases: &["parallel", "distributed", "strategy"],
-    }],
+    blocks: &[RECOMPUTE, LORA, PARALLELISM],
     aliases: &["train", "trainer", "pretraining"],
 };
 
@@ -237,3 +344,68 @@ pub(super) const PRECISIONS: &[(&str, &str)] = &[
     ("fp16", "2 bytes a value, 5 exponent bits; master weights in fp32"),
     ("bf16", "2 bytes a value, 8 exponent bits; master weights in fp32"),
 ];
+
+const RECOMPUTE: BlockSchema = BlockSchema {
+    kind: "recompute",
+    doc: "The parts of a layer that the backward pass recomputes, with `checkpointing = modules`.",
+    naming: Naming::Never,
+    presence: Presence::Always,
+    attributes: &[
+        part("attention", "Scores, softmax and weighted sum."),
+        part(
+            "latents",
+            "Up-projections of latents, and what makes queries and keys of them (DeepSeek-V3 §3.2.3).",
+        ),
+        part("norm", "Norms."),
+        part("activation", "The non-linearity of the feed-forward network, with its gate."),
+        part("ffn", "The whole feed-forward network."),
+        part("experts", "The routed experts."),
+    ],
+    blocks: &[],
+    aliases: &["recompute_modules"],
+};
+
+const fn part(name: &'static str, doc: &'static str) -> Attribute {
+    Attribute { quiet: true, ..flag(name, Default::Value("false", "it is kept"), doc) }
+}
+
+const LORA: BlockSchema = BlockSchema {
+    kind: "lora",
+    doc: "Adapters of low rank beside frozen weights: only they have gradients and optimizer states (Hu 2021).",
+    naming: Naming::Never,
+    presence: Presence::Declared,
+    attributes: &[
+        Attribute {
+            aliases: &["r", "lora_r", "lora_rank"],
+            ..count("rank", None, 1, Default::Required, "Rank of each adapter.")
+        },
+        Attribute {
+            aliases: &["target_modules", "modules"],
+            ..attribute(
+                "targets",
+                Type::Choice(&[
+                    ("qv", "the projections of queries and values (Hu 2021)"),
+                    ("attention", "all projections of attention"),
+                    ("all", "all projections of attention and the feed-forward network (Dettmers 2023)"),
+                ]),
+                Default::Value("all", "as QLoRA found best (Dettmers 2023 §4)"),
+                "The matrices that have adapters.",
+            )
+        },
+        Attribute {
+            aliases: &["quantization", "load_in", "bnb"],
+            ..attribute(
+                "base",
+                Type::Choice(&[
+                    ("same", "as `training.precision`"),
+                    ("int8", "one byte a weight"),
+                    ("nf4", "4.127 bits a weight, scales included (Dettmers 2023 §3)"),
+                ]),
+                Default::Value("same", "as training computes"),
+                "How frozen weights are stored.",
+            )
+        },
+    ],
+    blocks: &[],
+    aliases: &["peft", "adapter", "qlora"],
+};

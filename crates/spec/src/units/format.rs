@@ -85,6 +85,12 @@ pub fn quantity(number: Number, unit: Unit, digits: usize, bytes: BytePrefix) ->
             format!("{} tCO2", plain(value / 1e3, digits))
         };
     }
+    if dimension == (Dimension { carbon: 1, joule: -1, ..Dimension::NONE }) {
+        return format!("{} kgCO2 / kWh", plain(precise * 3.6e6, digits));
+    }
+    if dimension == (Dimension { dollar: 1, byte: -1, second: -1, ..Dimension::NONE }) {
+        return format!("{} / TB / (30 days)", money(round(precise * 1e12 * 2_592_000.0, digits), digits));
+    }
     // Counts that a person reads digit by digit stay whole, whatever their precision.
     let whole = precise.fract() == 0.0 && precise < 1e5;
     let number = count(if whole { precise } else { value }, digits);
@@ -260,6 +266,11 @@ mod tests {
         assert_eq!(show(-41_000.0, Unit::MONEY), "-$41k");
         assert_eq!(show(0.0, Unit::BYTES), "0 bytes");
         assert_eq!(show(2.5e-7, Unit::NONE), "2.5e-7");
+        let carbon = Unit { dimension: Dimension { carbon: 1, joule: -1, ..Dimension::NONE }, noun: None };
+        assert_eq!(show(0.42 / 3.6e6, carbon), "0.42 kgCO2 / kWh");
+        let storage = Dimension { dollar: 1, byte: -1, second: -1, ..Dimension::NONE };
+        let storage = Unit { dimension: storage, noun: None };
+        assert_eq!(show(0.02 / 1e9 / 2_592_000.0, storage), "$20.00 / TB / (30 days)");
         let device_hours = Unit { noun: Some(Noun::Devices), ..Unit::TIME };
         assert_eq!(show(3.552e6 * 3600.0, device_hours), "3.552M device-hours");
     }

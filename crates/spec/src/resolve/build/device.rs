@@ -2,7 +2,8 @@
 
 use super::{Builder, Typed};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::plan::{Device, DeviceKind, Peak};
+use crate::plan::{Device, DeviceKind, Generation, Operation, Peak};
+use crate::schema;
 use crate::units::format::{self, BytePrefix};
 use crate::units::{Date, Number, Unit};
 
@@ -25,6 +26,7 @@ impl Builder<'_> {
             host_link: self.amount("device.host_link"),
             host_memory: self.bytes("device.host_memory"),
             host_memory_bandwidth: self.amount("device.host_memory_bandwidth"),
+            disk_bandwidth: self.amount("device.disk_bandwidth"),
             power: self.amount("device.power"),
             price_low: self.amount("device.price_low"),
             price_high: self.amount("device.price_high"),
@@ -38,6 +40,57 @@ impl Builder<'_> {
                 fp4: self.amount("device.peak.fp4"),
                 int8: self.amount("device.peak.int8"),
             },
+            generation: self.generation()?,
+        })
+    }
+
+    /// What the device reaches of its figures.
+    fn generation(&mut self) -> Option<Generation> {
+        if let Some(schema) = schema::block("generation") {
+            self.visit(schema, "generation".to_owned(), false);
+        }
+        let mut share = |name: &str| self.share(&format!("generation.{name}"));
+        let (matmul, matmul_fp8, matmul_fp4) = (share("matmul")?, share("matmul_fp8")?, share("matmul_fp4")?);
+        let (attention_forward, attention_backward) =
+            (share("attention_forward")?, share("attention_backward")?);
+        let (memory, link, network) = (share("memory")?, share("link")?, share("network")?);
+        let error = share("error").unwrap_or(0.0);
+        Some(Generation {
+            name: self.word("device.generation")?,
+            matmul,
+            matmul_fp8,
+            matmul_fp4,
+            depth: self.factor("generation.depth")?,
+            processors: self.count("generation.processors")?,
+            tile_rows: self.count("generation.tile_rows")?,
+            tile_columns: self.count("generation.tile_columns")?,
+            attention_forward,
+            attention_backward,
+            memory,
+            launch: self.amount("generation.launch")?,
+            link,
+            link_latency: self.amount("generation.link_latency")?,
+            network,
+            network_latency: self.amount("generation.network_latency")?,
+            error,
+        })
+    }
+
+    /// How the cluster is run.
+    pub(super) fn operation(&mut self) -> Option<Operation> {
+        Some(Operation {
+            reserve: self.bytes("hardware.reserve")?,
+            fragmentation: self.share("hardware.fragmentation")?,
+            mtbf: self.amount("hardware.mtbf")?,
+            restart: self.amount("hardware.restart")?,
+            storage_bandwidth: self.amount("hardware.storage_bandwidth")?,
+            checkpoints: self.count("hardware.checkpoints")?,
+            storage_price: self.amount("hardware.storage_price"),
+            stragglers: self.share("hardware.stragglers")?,
+            utilization: self.share("hardware.utilization")?,
+            host_power: self.factor("hardware.host_power")?,
+            pue: self.factor("hardware.pue")?,
+            carbon: self.amount("hardware.carbon")?,
         })
     }
 

@@ -3,7 +3,9 @@
 use super::{Builder, Typed, shapes};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::plan::{
-    Checkpointing, Documents, LayerChoice, Offload, Optimizer, Parallelism, Precision, Training,
+    ActivationInputs, AttentionKernel, Checkpointing, ContextKind, Documents, ExpertKind, LayerChoice,
+    LogitsKernel, Lora, LoraBase, LoraTargets, MainGradients, MatmulType, Offload, OffloadTo, Optimizer,
+    Overlap, Parallelism, Pointwise, Precision, Recompute, Schedule, StateType, Training,
 };
 
 impl Builder<'_> {
@@ -37,29 +39,82 @@ impl Builder<'_> {
         Some(Training {
             name: self.part("training"),
             precision: Precision::of(&self.word("training.precision")?)?,
+            matmul: MatmulType::of(&self.word("training.matmul")?)?,
             gradients: Precision::of(&self.word("training.gradients")?)?,
-            optimizer: match self.word("training.optimizer")?.as_str() {
-                "sgd" => Optimizer::Sgd,
-                "momentum" => Optimizer::Momentum,
-                "adam" => Optimizer::Adam,
-                "adam8bit" => Optimizer::Adam8bit,
-                _ => Optimizer::Adamw,
-            },
+            main_gradients: MainGradients::of(&self.word("training.main_gradients")?)?,
+            optimizer: Optimizer::of(&self.word("training.optimizer")?)?,
+            optimizer_states: StateType::of(&self.word("training.optimizer_states")?)?,
+            master_weights: self.word("training.master_weights")? == "fp32",
             optimizer_block: self.count("training.optimizer_block")?,
             sequence,
             documents,
             global_batch,
             micro_batch: self.count("training.micro_batch"),
             mfu: self.share("training.mfu"),
+            attention: AttentionKernel::of(&self.word("training.attention")?)?,
+            pointwise: Pointwise::of(&self.word("training.pointwise")?)?,
+            activation_inputs: ActivationInputs::of(&self.word("training.activation_inputs")?)?,
+            dropout: self.share("training.dropout")?,
+            logits: LogitsKernel::of(&self.word("training.logits")?)?,
             checkpointing: Checkpointing::of(&self.word("training.checkpointing")?)?,
             checkpointing_layers: self.checkpointing_layers(),
-            offload: Offload::of(&self.word("training.offload")?)?,
-            loss_scale: self.count("training.loss_scale")?,
-            parallelism: Parallelism {
-                tensor: self.count("training.parallelism.tensor")?,
-                pipeline: self.count("training.parallelism.pipeline")?,
-                data,
+            recompute: Recompute {
+                attention: self.flag("training.recompute.attention"),
+                latents: self.flag("training.recompute.latents"),
+                norm: self.flag("training.recompute.norm"),
+                activation: self.flag("training.recompute.activation"),
+                ffn: self.flag("training.recompute.ffn"),
+                experts: self.flag("training.recompute.experts"),
             },
+            offload: Offload::of(&self.word("training.offload")?)?,
+            offload_activations: self.flag("training.offload_activations"),
+            offload_to: OffloadTo::of(&self.word("training.offload_to")?)?,
+            loading: self.amount("training.loading"),
+            lora: self.lora(),
+            loss_scale: self.count("training.loss_scale")?,
+            parallelism: self.parallelism(zero, data)?,
+        })
+    }
+
+    fn parallelism(&mut self, zero: Option<u64>, data: Option<u64>) -> Option<Parallelism> {
+        let mut count = |name: &str| self.count(&format!("training.parallelism.{name}"));
+        let (tensor, pipeline, interleave) = (count("tensor")?, count("pipeline")?, count("interleave")?);
+        let (context, expert, expert_tensor) = (count("context")?, count("expert")?, count("expert_tensor")?);
+        let (shard, prefetch) = (count("shard"), count("prefetch")?);
+        let mut overlap = |name: &str| self.share(&format!("training.parallelism.overlap.{name}"));
+        let overlap = Overlap {
+            tensor: overlap("tensor")?,
+            pipeline: overlap("pipeline")?,
+            context: overlap("context")?,
+            expert: overlap("expert")?,
+            data: overlap("data")?,
+            offload: overlap("offload")?,
+        };
+        Some(Parallelism {
+            tensor,
+            sequence_parallel: self.flag("training.parallelism.sequence_parallel"),
+            pipeline,
+            interleave,
+            schedule: Schedule::of(&self.word("training.parallelism.schedule")?)?,
+            context,
+            context_kind: ContextKind::of(&self.word("training.parallelism.context_kind")?)?,
+            expert,
+            expert_kind: ExpertKind::of(&self.word("training.parallelism.expert_kind")?)?,
+            expert_tensor,
+            data,
+            zero: zero?,
+            shard,
+            prefetch,
+            overlap,
+        })
+    }
+
+    /// Adapters, where the block is written.
+    fn lora(&mut self) -> Option<Lora> {
+        Some(Lora {
+            rank: self.count("training.lora.rank")?,
+            targets: LoraTargets::of(&self.word("training.lora.targets")?)?,
+            base: LoraBase::of(&self.word("training.lora.base")?)?,
         })
     }
 
