@@ -1,6 +1,8 @@
 //! `cargo xtask`: what cargo cannot do by itself.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
+mod accuracy;
+mod calibrate;
 mod cuda;
 mod docs;
 
@@ -9,7 +11,10 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: cargo xtask docs [--check]        writes the generated pages of docs/
-       cargo xtask check-cuda [--full]   checks the code for CUDA devices; compiles and links it, kernels too";
+       cargo xtask check-cuda [--full]   checks the code for CUDA devices; compiles and links it, kernels too
+       cargo xtask accuracy --data DIR [--keep OUT]
+       cargo xtask calibrate --data DIR [--generation NAME] [--write]
+                                         compares reports with published runs; writes their plans below OUT";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -19,6 +24,16 @@ fn main() -> ExitCode {
         ["docs", "--check"] => docs::check(&root),
         ["check-cuda"] => cuda::check(&root),
         ["check-cuda", "--full"] => cuda::build(&root),
+        ["accuracy", "--data", data] => accuracy::run(Path::new(data), None),
+        ["calibrate", "--data", data] => calibrate::run(&root, Path::new(data), None, false),
+        ["calibrate", "--data", data, "--write"] => calibrate::run(&root, Path::new(data), None, true),
+        ["calibrate", "--data", data, "--generation", name] => {
+            calibrate::run(&root, Path::new(data), Some(name), false)
+        }
+        ["calibrate", "--data", data, "--generation", name, "--write"] => {
+            calibrate::run(&root, Path::new(data), Some(name), true)
+        }
+        ["accuracy", "--data", data, "--keep", keep] => accuracy::run(Path::new(data), Some(Path::new(keep))),
         _ => Err(Failure::Trouble(USAGE.to_owned())),
     };
     match done {
