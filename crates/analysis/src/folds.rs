@@ -154,28 +154,24 @@ pub fn recomputed_flops(graph: &Graph, tokens: u64, keep: &dyn Fn(usize) -> Keep
     })
 }
 
-/// FLOPs of what a training runs again of one sequence, by the pairs that the sequence's convention counts. `recomputed`
-/// says which layers the checkpointing holds for, counted from 0 in the order of execution.
-pub fn rerun_flops(
-    graph: &Graph,
-    sequence: Sequence<'_>,
-    training: &Training,
-    recomputed: &dyn Fn(u64) -> bool,
-) -> Option<u128> {
+/// FLOPs of what a training runs again of one sequence, by the pairs that the sequence's convention counts, of a model with
+/// so many layers. `None` beyond 128 bits.
+pub fn rerun_flops(graph: &Graph, sequence: Sequence<'_>, training: &Training, layers: u64) -> Option<u128> {
     let (mut total, mut layer) = (0_u128, 0_u64);
     for step in &graph.order {
         let block = graph.blocks.get(step.block)?;
+        if block.part != Part::Layer {
+            continue;
+        }
         let again = Rerun::of(block, training.checkpointing, training.recompute, true);
         let each = block
             .operators
             .iter()
             .filter(|operator| again.again(operator))
             .try_fold(0_u128, |sum, own| sum.checked_add(operator_flops(own, sequence)?.unwrap_or(0)))?;
-        let times = match block.part {
-            Part::Layer => (layer..layer + step.repeat).filter(|layer| recomputed(*layer)).count() as u128,
-            _ => 0,
-        };
-        layer += if block.part == Part::Layer { step.repeat } else { 0 };
+        let end = layer.checked_add(step.repeat)?;
+        let times = u128::from(training.checkpointed(layer, end, layers));
+        layer = end;
         total = total.checked_add(each.checked_mul(times)?)?;
     }
     Some(total)

@@ -7,6 +7,7 @@ use llmplan_spec::units::{Number, Unit};
 
 use crate::cluster::feasible::{Limits, Obstacle, Waste};
 use crate::cluster::memory::{self, Memory, Moment};
+use crate::cluster::stages::MOST_GROUPS;
 use crate::cluster::step::{self, StepTime};
 use crate::cluster::system::System;
 use crate::cluster::{Strategy, Workload};
@@ -53,6 +54,10 @@ pub(crate) fn report(q: &mut Quantities<'_>, graph: &Graph) {
     let limits = Limits::of(&plan.model, &workload);
     if let Some(obstacle) = limits.obstacle(&workload, &strategy) {
         return q.errors.extend(problem(q, &limits, &strategy, obstacle));
+    }
+    if strategy.pipeline.saturating_mul(strategy.chunks()) > MOST_GROUPS {
+        q.notes.push(format!("Pipelines of more than {MOST_GROUPS} groups of layers are not planned."));
+        return;
     }
     for waste in limits.wastes(&workload, &strategy) {
         let found = wasteful(q, &limits, &workload, &strategy, waste);

@@ -107,7 +107,7 @@ fn recomputed(q: &mut Quantities<'_>, graph: &Graph, training: &Training) {
         attention: plan.convention.attention,
     };
     let layers = plan.model.layers;
-    let flops = folds::rerun_flops(graph, sequence, training, &|layer| training.recomputes(layer, layers));
+    let flops = folds::rerun_flops(graph, sequence, training, layers);
     let inputs = ["flops.sequence", "training.checkpointing"];
     q.procedure(
         "flops.recomputed",

@@ -183,3 +183,27 @@ fn a_candidate_that_breaks_a_requirement_is_not_chosen() {
         assert_eq!(applied.training.as_ref().unwrap().micro_batch, Some(own.point.strategy.micro_batch));
     }
 }
+
+/// A limit of the step bounds the search itself where the step is modelled: what is slower is in no front, and the rest
+/// of it is as it was.
+#[test]
+fn a_required_step_time_bounds_the_search() {
+    let text = "model m {\n layers = 4\n d_model = 512\n vocab = 4096\n attention {\n heads = 8\n }\n}\n\
+                hardware {\n device = a100-80gb\n devices = 8\n}\n\
+                training {\n precision = fp16\n sequence = 256\n micro_batch = 1\n global_batch = 8 sequences\n}\n";
+    let found = |text: &str| {
+        let plan = plan(text);
+        let graph = lower(&plan.model);
+        let workload = workload(&plan, &graph).unwrap();
+        let space = Space::of(&plan.model, &workload, false, &[]);
+        let engine = Arithmetic::new(workload, &space).unwrap();
+        search(&engine, &workload, &space, &Bounds::of(&plan), Options { prune: true, pool: None })
+    };
+    let all = found(text);
+    let (fastest, slowest) = (all.pareto.first().unwrap().seconds, all.pareto.last().unwrap().seconds);
+    let limit = (fastest + slowest) / 2.0;
+    let bound = found(&format!("{text}require {{\n training.step_time <= {limit} s\n}}\n"));
+    let kept: Vec<_> = all.pareto.iter().filter(|point| point.seconds <= limit).copied().collect();
+    assert!(kept.len() < all.pareto.len());
+    assert_eq!(bound.pareto, kept);
+}

@@ -49,14 +49,13 @@ impl Content {
 /// first and the last group one shorter, as embedding and head take time too (Llama 3 §3.3.2). Under a V, device `s` has
 /// the groups `s` and `2p − 1 − s`; under DualPipe it has the stages `s` and `p − 1 − s`, of a copy each.
 pub fn contents(graph: &Graph, training: &Training, layers: u64, strategy: &Strategy) -> Vec<Content> {
-    let stages = strategy.pipeline.clamp(1, 1 << 16);
-    let groups = stages.saturating_mul(strategy.chunks());
-    let recomputes = |layer: u64| {
-        strategy.checkpointing != Checkpointing::None
-            && training.checkpointing_layers.as_ref().is_none_or(|choice| choice.has(layer, layers))
-    };
+    let stages = strategy.pipeline.clamp(1, MOST_GROUPS);
+    let groups = stages.saturating_mul(strategy.chunks()).min(MOST_GROUPS);
     let mut found: Vec<Content> = (0..stages).map(|_| Content::default()).collect();
     let mut place = |group: u64, block: usize, recomputed: bool, count: u64| {
+        if count == 0 {
+            return;
+        }
         let stage = match strategy.schedule {
             Schedule::ZbV if group >= stages => groups - 1 - group,
             _ => group % stages,
@@ -70,16 +69,28 @@ pub fn contents(graph: &Graph, training: &Training, layers: u64, strategy: &Stra
             content.add(block, recomputed, count);
         }
     };
-    let mut layer = 0;
+    let (mut layer, mut group) = (0_u64, 0_u64);
     for step in &graph.order {
         let Some(block) = graph.blocks.get(step.block) else { continue };
         match block.part {
             Part::Embedding => place(0, step.block, false, step.repeat),
             Part::Head | Part::Mtp => place(groups - 1, step.block, false, step.repeat),
             Part::Layer => {
-                for _ in 0..step.repeat {
-                    place(group_of(layer, layers, groups), step.block, recomputes(layer), 1);
-                    layer += 1;
+                let last = layer.saturating_add(step.repeat);
+                while layer < last {
+                    let end = end_of(group, layers, groups).min(last);
+                    if end > layer {
+                        let again = match strategy.checkpointing {
+                            Checkpointing::None => 0,
+                            _ => training.checkpointed(layer, end, layers),
+                        };
+                        place(group, step.block, true, again);
+                        place(group, step.block, false, (end - layer).saturating_sub(again));
+                        layer = end;
+                    }
+                    if layer >= end_of(group, layers, groups) && group + 1 < groups {
+                        group += 1;
+                    }
                 }
             }
         }
@@ -87,33 +98,27 @@ pub fn contents(graph: &Graph, training: &Training, layers: u64, strategy: &Stra
     found
 }
 
-/// The group that a layer is in.
-fn group_of(layer: u64, layers: u64, groups: u64) -> u64 {
+/// The most groups that are told apart: beyond them nothing is planned.
+pub const MOST_GROUPS: u64 = 1 << 16;
+
+/// The layer behind the last one of a group. Where layers cannot be divided evenly, the groups behind the first one have
+/// one more, as many as it takes: the first and the last one come last.
+fn end_of(group: u64, layers: u64, groups: u64) -> u64 {
+    if group + 1 >= groups {
+        return layers;
+    }
     let (each, more) = (layers / groups, layers % groups);
-    if more == 0 {
-        return layer.checked_div(each).unwrap_or(layer).min(groups - 1);
-    }
-    // The groups that have one layer more: those behind the first, as many as there are, the first one last of all.
-    let longer = |group: u64| if more < groups { (1..=more).contains(&group) } else { true };
-    let mut end = 0;
-    for group in 0..groups {
-        end += each + u64::from(longer(group));
-        if layer < end {
-            return group;
-        }
-    }
-    groups - 1
+    each.saturating_mul(group + 1).saturating_add(group.min(more))
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a panic is how a test fails
 mod tests {
-    use super::group_of;
+    use super::end_of;
 
     fn sizes(layers: u64, groups: u64) -> Vec<u64> {
-        let mut sizes = vec![0; groups as usize];
-        (0..layers).for_each(|layer| sizes[group_of(layer, layers, groups) as usize] += 1);
-        sizes
+        let end = |group: u64| end_of(group, layers, groups);
+        (0..groups).map(|group| end(group) - if group == 0 { 0 } else { end(group - 1) }).collect()
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a plan requires, before a search and after it.
 //!
-//! Before: limits of `memory.per_device` that the device alone decides bound the search itself. After: what nothing
+//! Before: limits of `memory.per_device`, and of a modelled `training.step_time`, that the device alone decides bound the
+//! search itself. After: what nothing
 //! dominates is put into the plan and analysed as a whole, and every condition is judged on that. This loses nothing: a
 //! condition that holds for some strategy, and that less time, memory and devices cannot break, holds for one that
 //! nothing dominates.
@@ -56,16 +57,18 @@ pub fn best(candidates: &[Candidate], objective: Objective) -> Option<usize> {
 }
 
 impl Bounds {
-    /// The bounds of a plan: its device, its hosts, and what it requires of `memory.per_device`.
+    /// The bounds of a plan: its device, its hosts, and what it requires of memory and, where the step is modelled, time.
     pub fn of(plan: &Plan) -> Bounds {
         let Some(hardware) = &plan.hardware else { return Bounds::default() };
         let device = &hardware.device;
+        let declared = plan.training.as_ref().is_some_and(|training| training.mfu.is_some());
+        let modelled = !declared && hardware.measured.is_none();
         Bounds {
             device: device.memory,
             required: required(plan, "memory.per_device").map(|bytes| bytes as u64),
             host: device.host_memory,
             node: device.devices_per_node,
-            seconds: None,
+            seconds: required(plan, "training.step_time").filter(|_| modelled),
         }
     }
 }

@@ -83,6 +83,9 @@ const MOST_LAYOUTS: u128 = 4_000_000;
 /// Most layouts of a space times pipelines and numbers of devices: some minutes of looking.
 const MOST_GROUPS: u128 = 1_000_000_000;
 
+/// Most layers: each number of groups that divides them is a choice.
+const MOST_LAYERS: u64 = 10_000;
+
 impl Space {
     /// The space of a plan's model and workload: all devices of the plan, or every part of them that is whole nodes.
     /// `keep` are left as declared.
@@ -162,7 +165,7 @@ impl Space {
             self.checkpointing.len(),
         ]);
         let groups = layouts.saturating_mul(product(&[self.pipeline.len(), self.devices.len()]));
-        layouts > MOST_LAYOUTS || groups > MOST_GROUPS
+        layouts > MOST_LAYOUTS || groups > MOST_GROUPS || self.limits.layers > MOST_LAYERS
     }
 
     /// Every layout, those of small micro-batches and little division first: what is found early cuts the rest short.

@@ -94,6 +94,23 @@ impl LayerChoice {
         }
     }
 
+    /// How many of the layers `first..end`, of a model with so many, are among them.
+    pub fn among(&self, first: u64, end: u64, layers: u64) -> u64 {
+        let overlap = |low: u64, high: u64| high.min(end).saturating_sub(low.max(first));
+        match self {
+            LayerChoice::Every { step, start } => {
+                let below = |bound: u64| bound.saturating_sub(*start).div_ceil((*step).max(1));
+                below(end).saturating_sub(below(first))
+            }
+            LayerChoice::First(count) => overlap(0, *count),
+            LayerChoice::Last(count) => overlap(layers.saturating_sub(*count), layers),
+            LayerChoice::List(list) => {
+                let below = |bound: u64| list.partition_point(|layer| *layer < bound) as u64;
+                below(end).saturating_sub(below(first))
+            }
+        }
+    }
+
     /// The largest number that a model with so many layers must have for all of them to exist.
     pub fn reach(&self) -> u64 {
         match self {
@@ -494,3 +511,28 @@ words!(Placement {
     "sandwich" => Sandwich,
     "post_residual" => PostResidual,
 });
+
+#[cfg(test)]
+mod tests {
+    use super::LayerChoice;
+
+    #[test]
+    fn layers_are_counted_as_they_are_picked() {
+        let choices = [
+            LayerChoice::Every { step: 3, start: 2 },
+            LayerChoice::Every { step: 1, start: 0 },
+            LayerChoice::First(5),
+            LayerChoice::Last(4),
+            LayerChoice::List(vec![0, 3, 4, 11]),
+        ];
+        for choice in choices {
+            for first in 0..13 {
+                for end in first..13 {
+                    let picked = (first..end).filter(|layer| choice.has(*layer, 12) && *layer < 12).count();
+                    let end = end.min(12).max(first);
+                    assert_eq!(choice.among(first, end, 12), picked as u64, "{choice:?} {first}..{end}");
+                }
+            }
+        }
+    }
+}

@@ -66,6 +66,14 @@ pub struct Training {
 }
 
 impl Training {
+    /// How many of the layers `first..end`, of a model with so many, checkpointing holds for, where there is any.
+    pub fn checkpointed(&self, first: u64, end: u64, layers: u64) -> u64 {
+        match &self.checkpointing_layers {
+            Some(choice) => choice.among(first, end, layers),
+            None => end.saturating_sub(first),
+        }
+    }
+
     /// Whether a layer, of a model with so many, recomputes in its backward pass what it did not keep.
     pub fn recomputes(&self, layer: u64, layers: u64) -> bool {
         self.checkpointing != Checkpointing::None
