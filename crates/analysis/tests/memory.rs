@@ -560,3 +560,11 @@ fn terms_list(case: &Case) -> Vec<Term> {
     let rerun = Rerun::of(case.layer(), Checkpointing::None, training.recompute, true);
     terms(case.layer(), training, shape, rerun).unwrap()
 }
+
+/// An amount that is no whole number of bytes is one all the same: the fraction of a byte is left out.
+#[test]
+fn a_reserve_in_tenths_of_a_gibibyte_is_whole_bytes() {
+    let plan =
+        support::plan(&llama(8, "tensor = 1", "").replace("devices = 8", "devices = 8\n reserve = 2.3 GiB"));
+    assert_eq!(plan.hardware.unwrap().operation.reserve, 2_469_606_195);
+}

@@ -146,6 +146,10 @@ struct Parts<'r> {
     offload: bool,
 }
 
+/// What DeepSpeed takes beside: the default, and its buckets for reducing and for gathering, of 5e8 values of two bytes each
+/// (deepspeed.ai/docs/config-json, `reduce_bucket_size`, `allgather_bucket_size`).
+const BUCKETS: &str = "reserve = 2.25 GiB + 2 GB\n";
+
 /// The whole plan.
 fn text(model: &ModelText, device: &DeviceText, parts: &Parts<'_>) -> String {
     let mut text = String::new();
@@ -158,7 +162,14 @@ fn text(model: &ModelText, device: &DeviceText, parts: &Parts<'_>) -> String {
     if let Some(tokens) = parts.row.number("tokens").filter(|tokens| *tokens >= 1.0) {
         text.push_str(&format!("data {{\ntokens = {}\n}}\n\n", tokens as u64));
     }
-    text.push_str(&format!("hardware {{\ndevice = {}\ndevices = {}\n}}\n\n", device.name, parts.devices));
+    let reserve = match parts.framework {
+        Framework::MegatronDeepSpeed | Framework::DeepSpeed => BUCKETS,
+        _ => "",
+    };
+    text.push_str(&format!(
+        "hardware {{\ndevice = {}\ndevices = {}\n{reserve}}}\n\n",
+        device.name, parts.devices
+    ));
     text.push_str(&training(parts));
     text.push_str(&format!("\nplan run {{\nmodel = {}\n}}\n", model.name));
     text

@@ -13,8 +13,8 @@ pub(super) const RESERVE: Attribute = Attribute {
     ..amount(
         "reserve",
         Unit::BYTES,
-        "1.5 GiB",
-        "0.5 GiB of context, about 1 GiB of buffers of the communication library",
+        "2.25 GiB",
+        "1.25 GiB of context and kernels (Hugging Face, Model training anatomy: 1,343 MB), about 1 GiB of the communication library",
         "Memory of each device that context and libraries take.",
     )
 };

@@ -118,9 +118,14 @@ impl Builder<'_> {
         self.values.found.push(diagnostic.help("write the smaller price as `price_low`"));
     }
 
+    /// Whole bytes: of `2.3 GiB` a fraction of one is left out.
     fn bytes(&mut self, path: &str) -> Option<u64> {
         match self.get(path) {
-            Some(Typed::Amount(number)) => number.count().and_then(|bytes| u64::try_from(bytes).ok()),
+            Some(Typed::Amount(number)) => match number.count() {
+                Some(bytes) => u64::try_from(bytes).ok(),
+                // Beyond 64 bits this is the greatest number.
+                None => Some(number.real() as u64),
+            },
             _ => None,
         }
     }
