@@ -202,6 +202,27 @@ fn slices_add_up_to_the_whole() {
     });
 }
 
+/// What a trial would do otherwise than the plan says is refused by its name, and nothing runs.
+#[test]
+fn what_is_not_run_is_refused() {
+    let words = |more: &str| {
+        let plan = plan(&MIXED.replace("  precision = fp32\n", &format!("  precision = fp32\n  {more}\n")));
+        choose(&plan, &limits(600.0, 1 << 30)).err().map(|refused| refused.0)
+    };
+    assert_eq!(words("loss_scale = 2"), None);
+    for (attribute, name) in [
+        ("matmul = tf32", "training.matmul = tf32"),
+        ("dropout = 10%", "training.dropout"),
+        ("main_gradients = whole", "training.main_gradients = whole"),
+        ("optimizer_states = bf16", "training.optimizer_states = bf16"),
+        ("offload_activations = true", "training.offload_activations = true"),
+        ("offload = parameters", "training.offload = parameters"),
+    ] {
+        let said = words(attribute).unwrap_or_default();
+        assert!(said.contains(&format!("`{name}`")), "{attribute}: {said}");
+    }
+}
+
 /// A graph that is not the one that ran is found out.
 #[test]
 fn wrong_predictions_fail() {

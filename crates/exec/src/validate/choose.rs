@@ -2,7 +2,9 @@
 
 use llmplan_analysis::graph::{Graph, lower};
 use llmplan_analysis::saved::Keep;
-use llmplan_spec::plan::{Checkpointing, Documents, Model, Offload, Plan, Precision, StateType, Training};
+use llmplan_spec::plan::{
+    Checkpointing, Documents, MainGradients, Model, Offload, Plan, Precision, StateType, Training,
+};
 use llmplan_spec::units::format::grouped;
 use serde::Serialize;
 
@@ -218,6 +220,16 @@ fn unknown(training: &Training) -> Option<String> {
     let optimizer = training.optimizer;
     [
         (Kind::of(optimizer).is_none(), format!("training.optimizer = {}", optimizer.word())),
+        (
+            training.matmul.word() != training.precision.word(),
+            format!("training.matmul = {}", training.matmul.word()),
+        ),
+        (training.dropout > 0.0, "training.dropout".to_owned()),
+        (
+            training.main_gradients != MainGradients::None,
+            format!("training.main_gradients = {}", training.main_gradients.word()),
+        ),
+        (training.offload_activations, "training.offload_activations = true".to_owned()),
         (training.optimizer_states != StateType::Fp32, "training.optimizer_states = bf16".to_owned()),
         (
             !training.master_weights && training.precision != Precision::Fp32,
