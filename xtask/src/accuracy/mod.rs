@@ -76,25 +76,14 @@ pub(crate) struct Case {
 
 impl Case {
     /// The generation of the device, whose constants the predicted time rests on.
-    #[allow(dead_code, reason = "for fits of a generation's constants")]
     pub(crate) fn generation(&self) -> &str {
         self.plan.hardware.as_ref().map_or("", |hardware| hardware.device.generation.name.as_str())
     }
 
     /// Seconds of a step, where they were measured.
-    #[allow(dead_code, reason = "for fits of a generation's constants")]
     pub(crate) fn measured_seconds(&self) -> Option<f64> {
         match self.measured {
             Measured::Step(seconds) => Some(seconds),
-            _ => None,
-        }
-    }
-
-    /// Bytes of a device, where they were measured.
-    #[allow(dead_code, reason = "for fits of what a device reserves")]
-    pub(crate) fn measured_bytes(&self) -> Option<f64> {
-        match self.measured {
-            Measured::Memory(bytes, _) => Some(bytes),
             _ => None,
         }
     }

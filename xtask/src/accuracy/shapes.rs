@@ -135,6 +135,23 @@ struct Hybrid {
     mtp: u64,
 }
 
+/// Nemotron 3 Nano 30B-A3B: what its successor has but for the modules of multi-token prediction.
+const NANO: Hybrid = Hybrid {
+    names: &["nemotron3nano", "nemotron3nano30ba3b", "nemotron3nano30b"],
+    pattern: "MEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEMEM*EMEMEMEME",
+    repeats: 1,
+    d_model: 2688,
+    heads: 32,
+    kv_heads: 2,
+    d_inner: 4096,
+    head_dim: 64,
+    state: 128,
+    d_ff: 1856,
+    moe: Some((128, 6, 1856, 3712)),
+    latents: false,
+    mtp: 0,
+};
+
 /// NVIDIA-NeMo/Megatron-Bridge models/nemotronh/nemotron_h_provider.py and the model cards. Experts of Super and Ultra run
 /// on latents a quarter as wide as the stream: an expert of `d_ff` over the latent has the weights and FLOPs of one of
 /// `d_ff`/4 over the stream, and the projections to the latent and back those of as many columns of the shared expert;
@@ -170,36 +187,8 @@ const HYBRIDS: &[Hybrid] = &[
         latents: false,
         mtp: 0,
     },
-    Hybrid {
-        names: &["nemotron3nano", "nemotron3nano30ba3b", "nemotron3nano30b"],
-        pattern: "MEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEMEM*EMEMEMEME",
-        repeats: 1,
-        d_model: 2688,
-        heads: 32,
-        kv_heads: 2,
-        d_inner: 4096,
-        head_dim: 64,
-        state: 128,
-        d_ff: 1856,
-        moe: Some((128, 6, 1856, 3712)),
-        latents: false,
-        mtp: 0,
-    },
-    Hybrid {
-        names: &["nemotron35lightning", "nemotron35nano"],
-        pattern: "MEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEMEM*EMEMEMEME",
-        repeats: 1,
-        d_model: 2688,
-        heads: 32,
-        kv_heads: 2,
-        d_inner: 4096,
-        head_dim: 64,
-        state: 128,
-        d_ff: 1856,
-        moe: Some((128, 6, 1856, 3712)),
-        latents: false,
-        mtp: 2,
-    },
+    NANO,
+    Hybrid { names: &["nemotron35lightning", "nemotron35nano"], mtp: 2, ..NANO },
     Hybrid {
         names: &["nemotron3super", "nemotron3super120ba12b", "nemotron3super120b"],
         pattern: "MEMEMEM*EMEMEMEM*EMEMEMEM*EMEMEMEMEM*EMEMEMEMEM*EMEMEMEMEM*EMEMEMEMEM*EMEMEMEM*EMEMEMEME",
