@@ -259,6 +259,8 @@ mod tests {
             "model m {\n  layers   96\n  d_model = 1\n}\n"
         );
         assert_eq!(fmt("model m {\nlayers=1\n"), "model m {\nlayers=1\n");
+        // `step` is no unit, at the end of a line neither.
+        assert_eq!(fmt("x = 2step \n"), "x = 2step\n");
     }
 
     #[test]
