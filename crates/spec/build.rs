@@ -9,7 +9,7 @@ fn main() -> io::Result<()> {
     let mut list = String::from(
         "/// Every file of the catalog, sorted by kind and name.\npub static ENTRIES: &[Entry] = &[\n",
     );
-    for kind in ["device", "generation", "model"] {
+    for kind in ["device", "generation", "law", "model"] {
         let folder = root.join(format!("{kind}s"));
         println!("cargo::rerun-if-changed={}", folder.display());
         let mut names: Vec<String> = match fs::read_dir(&folder) {

@@ -160,15 +160,8 @@ fn never_ends(q: &mut Quantities<'_>, write: f64, between: f64, operation: &Oper
 
 /// Device-hours and storage at their prices: the declared one, else the middle of list prices.
 fn money(q: &mut Quantities<'_>, hardware: &Hardware) {
-    if hardware.price.is_none() {
-        let (Some(low), Some(high)) = (hardware.device.price_low, hardware.device.price_high) else { return };
-        q.assumed.insert("hardware.price".to_owned());
-        q.derive(
-            "hardware.price",
-            "sqrt(device.price_low * device.price_high)",
-            "the geometric middle of list prices",
-        );
-        q.interval("hardware.price", low, high);
+    if !price(q, hardware) {
+        return;
     }
     let mut formula = "training.device_hours * hardware.price".to_owned();
     if hardware.operation.storage_price.is_some() {
@@ -180,6 +173,24 @@ fn money(q: &mut Quantities<'_>, hardware: &Hardware) {
         formula.push_str(" + training.storage_cost");
     }
     q.derive("training.cost", &formula, "what is rented, for as long as it is");
+}
+
+/// Whether a device has a price: the declared one, else the middle of list prices, which becomes a quantity.
+pub(crate) fn price(q: &mut Quantities<'_>, hardware: &Hardware) -> bool {
+    if hardware.price.is_some() || q.get("hardware.price").is_some() {
+        return true;
+    }
+    let (Some(low), Some(high)) = (hardware.device.price_low, hardware.device.price_high) else {
+        return false;
+    };
+    q.assumed.insert("hardware.price".to_owned());
+    q.derive(
+        "hardware.price",
+        "sqrt(device.price_low * device.price_high)",
+        "the geometric middle of list prices",
+    );
+    q.interval("hardware.price", low, high);
+    true
 }
 
 /// What the site draws, and its CO2 equivalent.

@@ -48,7 +48,8 @@ impl Quantities<'_> {
         let Some(value) = self.number(path).filter(|_| !sources.is_empty()) else { return };
         let Some((low, high)) = self.ends(formula, &sources, value) else { return };
         let (low, high) = (format::round(low, 12).min(value), format::round(high, 12).max(value));
-        if low < high {
+        // What cancels leaves the noise of the last digits.
+        if high - low > 1e-9 * high.abs().max(low.abs()) {
             self.set_interval(path, (low, high));
         }
         self.intervals.sources.insert(path.to_owned(), sources);

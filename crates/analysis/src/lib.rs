@@ -3,22 +3,31 @@
 //!
 //! Pure functions: nothing here reads a file, a clock or the environment. Each formula names its source.
 
+mod alignment;
+pub mod budget;
 mod closed;
 pub mod cluster;
+pub mod efficiency;
 pub mod explain;
 mod flops;
 pub mod folds;
 mod goodput;
 pub mod graph;
+mod inference;
 mod intervals;
+pub mod levers;
 mod lora;
 pub mod missing;
 mod model;
 mod on_cluster;
+mod parsed;
+mod pipeline;
 mod quantities;
+pub mod recipe;
 pub mod report;
 mod requirements;
 pub mod saved;
+pub mod scaling;
 pub mod search;
 mod sections;
 pub mod tensors;
@@ -51,8 +60,18 @@ pub struct Analysis {
 
 /// Everything this version knows about a plan.
 pub fn analyze(plan: &Plan, sources: &Sources) -> Analysis {
+    analyzed(plan, sources, false)
+}
+
+/// The numbers of [`analyze`], in half the time: without tables, formulas in words, and intervals.
+pub fn numbers(plan: &Plan, sources: &Sources) -> Analysis {
+    analyzed(plan, sources, true)
+}
+
+fn analyzed(plan: &Plan, sources: &Sources, bare: bool) -> Analysis {
     let graph = graph::lower(&plan.model);
     let mut q = Quantities::new(plan, sources);
+    q.bare = bare;
     let own = |path: &str| plan.setting(path).is_some();
     let forms = model::Forms::new(plan, &graph, &own);
     model::parameters(&mut q, &graph, &forms);
@@ -62,10 +81,18 @@ pub fn analyze(plan: &Plan, sources: &Sources) -> Analysis {
     traffic::cache(&mut q, &forms);
     traffic::experts(&mut q, &forms);
     traffic::intensity(&mut q, &graph, tokens);
+    pipeline::raw(&mut q);
     training::data(&mut q);
     training::memory(&mut q, &graph);
     training::run(&mut q, &graph);
     goodput::run(&mut q);
+    scaling::run(&mut q);
+    alignment::run(&mut q, &graph);
+    pipeline::run(&mut q);
+    recipe::run(&mut q);
+    efficiency::run(&mut q);
+    budget::run(&mut q);
+    inference::run(&mut q, &forms);
     if !q.errors.is_empty() {
         return Analysis { report: None, diagnostics: q.errors };
     }
@@ -80,7 +107,7 @@ pub fn analyze(plan: &Plan, sources: &Sources) -> Analysis {
     let report = Report {
         plan: plan.name.clone(),
         file: sources.get(plan.span.file).name.clone(),
-        sections: sections::all(&q),
+        sections: if bare { Vec::new() } else { sections::all(&q) },
         headline,
         requirements,
         assumptions: assumptions(&q),
@@ -98,7 +125,7 @@ pub fn count(model: &Model) -> Option<(u128, u128)> {
 }
 
 /// The numbers of `--brief`, of those a plan has.
-const HEADLINE: [&str; 15] = [
+const HEADLINE: [&str; 21] = [
     "model.params",
     "model.active_params",
     "memory.weights_only.bf16",
@@ -108,12 +135,18 @@ const HEADLINE: [&str; 15] = [
     "memory.model_states",
     "memory.per_device",
     "data.epochs",
+    "scaling.loss",
     "training.flops",
     "training.mfu",
     "training.time",
     "training.calendar_time",
     "training.device_hours",
     "training.cost",
+    "inference.tpot",
+    "inference.cost_per_million",
+    "inference.lifetime.cost",
+    "alignment.time",
+    "alignment.cost",
 ];
 
 fn conventions(q: &Quantities<'_>) -> Vec<String> {
@@ -208,12 +241,17 @@ fn matters(q: &Quantities<'_>, path: &str) -> bool {
             .plan
             .setting("hardware.devices")
             .is_some_and(|devices| matches!(devices.origin, Origin::Default(_))),
-        _ if operates(path) => q.get(path).is_some(),
+        _ if operates(path) || beside(path) => q.get(path).is_some(),
         "training.optimizer_block" => q.get("memory.optimizer.scales").is_some(),
         "training.parallelism.tensor" | "training.parallelism.pipeline" => batches,
         "training.parallelism.data" => replicas && batches,
         _ => true,
     }
+}
+
+/// Whether an attribute belongs to a part whose defaults matter where a number reads them.
+fn beside(path: &str) -> bool {
+    ["law.", "inference.", "alignment.", "budget.", "gain."].iter().any(|part| path.starts_with(part))
 }
 
 /// Whether an attribute says how a cluster is run. Its default matters where a number reads it.

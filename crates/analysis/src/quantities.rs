@@ -6,11 +6,12 @@ use llmplan_spec::diagnostic::{Code, Diagnostic};
 use llmplan_spec::expr::{self, Environment, Expr, Failure, Substitution, Value as Evaluated};
 use llmplan_spec::plan::{BytesConvention, Origin, Plan, Setting, SettingValue};
 use llmplan_spec::schema;
-use llmplan_spec::source::{FileId, Sources, Span};
+use llmplan_spec::source::{Sources, Span};
 use llmplan_spec::units::format::{self, BytePrefix};
 use llmplan_spec::units::{Number, Quantity as Amount, Unit};
 
 use crate::intervals::Intervals;
+use crate::parsed;
 use crate::report::{Derivation, Grade, Quantity, Value};
 
 /// The longest formula that is shown, in bytes.
@@ -26,6 +27,8 @@ pub(crate) struct Quantities<'a> {
     pub(crate) warnings: Vec<Diagnostic>,
     /// Why something is not modelled, in sentences.
     pub(crate) notes: Vec<String>,
+    /// Whether only values are wanted: no formulas in words, no intervals.
+    pub(crate) bare: bool,
     index: BTreeMap<String, usize>,
     /// Attributes whose default a number rests on although it could well be otherwise.
     pub(crate) assumed: BTreeSet<String>,
@@ -42,6 +45,7 @@ impl<'a> Quantities<'a> {
             errors: Vec::new(),
             warnings: Vec::new(),
             notes: Vec::new(),
+            bare: false,
             index: BTreeMap::new(),
             assumed: BTreeSet::new(),
             intervals: Intervals::default(),
@@ -104,6 +108,21 @@ impl<'a> Quantities<'a> {
         self.push(path, Value::Count(u128::from(count)), Grade::Assumed, derivation, why);
     }
 
+    /// A figure that is no attribute of the plan, of a block that only one of its parts names; `place` says which.
+    pub(crate) fn figure(&mut self, path: &str, value: Value, place: &str, grade: Grade) {
+        let derivation = Derivation::Attribute { place: place.to_owned() };
+        self.push(path, value, grade, derivation, "");
+    }
+
+    /// The value of an expression over what the report has so far; `None` where it has none.
+    pub(crate) fn value_of(&self, formula: &str) -> Option<f64> {
+        let parsed = parsed::formula(formula, self.bare).ok()?;
+        match expr::evaluate(&parsed, &mut Known { quantities: self }) {
+            Ok(Evaluated::Quantity { number: Some(number), .. }) => Some(number.real()),
+            _ => None,
+        }
+    }
+
     /// A quantity by its path.
     pub(crate) fn get(&self, path: &str) -> Option<&Quantity> {
         self.index.get(path).map(|&at| &self.list[at])
@@ -117,6 +136,21 @@ impl<'a> Quantities<'a> {
     /// A quantity as a float.
     pub(crate) fn number(&self, path: &str) -> Option<f64> {
         self.get(path)?.value.number()
+    }
+
+    /// Whether a formula has a value: everything that it reads is there, and nothing of it overflows.
+    pub(crate) fn comes_out(&self, formula: &str) -> bool {
+        let parsed = parsed::formula(formula, self.bare);
+        let value =
+            parsed.ok().and_then(|parsed| expr::evaluate(&parsed, &mut Known { quantities: self }).ok());
+        matches!(value, Some(Evaluated::Quantity { number: Some(_), .. }))
+    }
+
+    /// States that a quantity is at best of a grade: figures of its formula are that are written out in it.
+    pub(crate) fn no_surer_than(&mut self, path: &str, grade: Grade) {
+        if let Some(quantity) = self.index.get(path).and_then(|&at| self.list.get_mut(at)) {
+            quantity.grade = quantity.grade.max(grade);
+        }
     }
 
     /// Sets the interval of a quantity, in base units.
@@ -133,6 +167,7 @@ impl<'a> Quantities<'a> {
         let Some((low, high)) = quantity.interval else { return String::new() };
         let show = |end: f64, digits: usize| match in_percent(path) {
             true => format::percent(end),
+            false if below_cents(path, end) => cents(end),
             false => self.show(Number::Real(end), quantity.unit, digits),
         };
         let apart = [3, 4].into_iter().find(|digits| show(low, *digits) != show(high, *digits));
@@ -163,7 +198,7 @@ impl<'a> Quantities<'a> {
         if !self.errors.is_empty() {
             return;
         }
-        let parsed = match llmplan_spec::parse_expression(formula, FileId(u32::MAX)) {
+        let parsed = match parsed::formula(formula, self.bare) {
             Ok(parsed) => parsed,
             Err(diagnostic) => return self.errors.push(diagnostic),
         };
@@ -183,15 +218,18 @@ impl<'a> Quantities<'a> {
             let quantity = self.get(name)?;
             Some(literal(&quantity.value, quantity.unit))
         };
+        let print = |substitution| if self.bare { String::new() } else { expr::print(&parsed, substitution) };
         let derivation = Derivation::Formula {
-            text: expr::print(&parsed, Substitution::Names),
-            symbols: expr::print(&parsed, Substitution::Symbols),
-            substituted: expr::print(&parsed, Substitution::Values(&values)),
+            text: print(Substitution::Names),
+            symbols: print(Substitution::Symbols),
+            substituted: print(Substitution::Values(&values)),
             inputs: inputs.clone(),
         };
         let grade = self.grade(&inputs, exact);
         self.push(path, value, grade, derivation, source);
-        self.spread(path, &parsed);
+        if !self.bare {
+            self.spread(path, &parsed);
+        }
     }
 
     /// The names of a formula, each once; attributes among them become quantities of the report.
@@ -219,10 +257,14 @@ impl<'a> Quantities<'a> {
             Origin::Declared(span) if path.starts_with("hardware.measured.") => {
                 (self.sources.place(*span), Grade::Measured)
             }
+            // The constants of a law are fitted, whoever declares them.
+            Origin::Declared(span) if path.starts_with("law.") => (self.sources.place(*span), Grade::Fitted),
+            Origin::Default(why) if path.starts_with("law.") => (format!("default: {why}"), Grade::Fitted),
             Origin::Declared(span) => (self.sources.place(*span), Grade::Declared),
             Origin::Default(why) => {
                 let uncertain = matches!(path, "device.devices_per_node" | "device.generation")
-                    || UNCERTAIN.contains(&path);
+                    || UNCERTAIN.contains(&path)
+                    || uncertain_stage(path);
                 (format!("default: {why}"), if uncertain { Grade::Assumed } else { Grade::Declared })
             }
         };
@@ -279,6 +321,7 @@ impl<'a> Quantities<'a> {
             Value::Text(text) => text.clone(),
             Value::Real(real) if share => format::percent(*real),
             Value::Count(count) if share => format::percent(*count as f64),
+            Value::Real(real) if below_cents(path, *real) => cents(*real),
             Value::Real(real) => self.show(Number::Real(*real), unit, digits),
             Value::Count(count) => self.show(Number::Real(*count as f64), unit, digits),
         };
@@ -401,11 +444,37 @@ const UNCERTAIN: [&str; 9] = [
     "hardware.carbon",
 ];
 
+/// Whether an attribute of a stage of alignment has a default that could well be otherwise.
+fn uncertain_stage(path: &str) -> bool {
+    let leaves = [".mfu", ".samples", ".prompt_tokens", ".batch", ".workers", ".core_price", ".judge_tokens"];
+    path.starts_with("alignment.") && leaves.iter().any(|leaf| path.ends_with(leaf))
+}
+
 /// Whether a quantity is shown in percent.
 pub(crate) fn in_percent(path: &str) -> bool {
-    let rate = matches!(path, "training.goodput" | "training.hfu" | "training.modelled_mfu");
-    let share = rate || path.ends_with("share") || path.starts_with("training.lost.");
+    let rate = matches!(
+        path,
+        "training.goodput"
+            | "training.hfu"
+            | "training.modelled_mfu"
+            | "inference.mfu"
+            | "efficiency.mfu"
+            | "efficiency.goodput"
+            | "budget.waste"
+    );
+    let endings = ["share", ".saving", "_waste", "_worth", ".pass_at_k", ".kept"];
+    let share = rate || endings.iter().any(|end| path.ends_with(end));
+    let share = share || path.starts_with("scaling.error.") || path.starts_with("training.lost.");
     share || declared_share(path)
+}
+
+/// Whether dollars are shown in fractions of a cent: a million tokens of a small model cost little.
+fn below_cents(path: &str, dollars: f64) -> bool {
+    path.starts_with("inference.cost_per_million") && dollars < 1.0
+}
+
+fn cents(dollars: f64) -> String {
+    format!("${}", format::plain(dollars, 3))
 }
 
 fn is_share(path: &str) -> bool {

@@ -1,9 +1,14 @@
 //! The tables of the report, in reading order: the lecture's, filled in.
 
+mod alignment;
+mod budget;
 mod cluster;
+mod efficiency;
 mod flops;
 mod goodput;
+mod inference;
 mod model;
+mod scaling;
 
 use llmplan_spec::plan::Origin;
 use llmplan_spec::schema;
@@ -30,9 +35,19 @@ pub(crate) fn all(q: &Quantities<'_>) -> Vec<Section> {
         cluster::memory(q),
         cluster::step(q),
         data(q),
+        efficiency::pipeline(q),
         run(q),
         goodput::interruptions(q),
         goodput::cost(q),
+        scaling::scaling(q),
+        scaling::laws(q),
+        alignment::stages(q),
+        alignment::parts(q),
+        efficiency::recipe(q),
+        efficiency::table(q),
+        budget::budget(q),
+        inference::serving(q),
+        inference::lifetime(q),
         rules(q),
         unused(q),
     ];
@@ -125,7 +140,8 @@ fn data(q: &Quantities<'_>) -> Section {
         ];
         rows.push(row("data.epochs", cells, true));
     }
-    section("Data", &["Source", "raw", "kept", "unique", "weight", "tokens", "epochs"], 0, rows, Vec::new())
+    let columns = ["Source", "raw", "kept", "unique", "weight", "tokens", "epochs"];
+    section("Data", &columns, 0, rows, Vec::new())
 }
 
 fn run(q: &Quantities<'_>) -> Section {

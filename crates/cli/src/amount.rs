@@ -15,6 +15,12 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     u64::try_from(bytes).map_err(|_| "that is too large".to_owned())
 }
 
+/// An amount of computation, more than none, in FLOP: `5.76e23 FLOP`.
+pub(crate) fn flops(text: &str) -> Result<f64, String> {
+    let flops = amount(text, Unit::FLOP, "5.76e23 FLOP")?.real();
+    if flops > 0.0 { Ok(flops) } else { Err("there must be some computation".to_owned()) }
+}
+
 /// A number and the name of its unit, which must be of the same kind as `unit`.
 fn amount(text: &str, unit: Unit, example: &str) -> Result<Number, String> {
     let text = text.trim();
@@ -47,6 +53,8 @@ mod tests {
         assert_eq!(bytes("8GiB"), Ok(8 << 30));
         assert_eq!(bytes("1.5GB"), Ok(1_500_000_000));
         assert_eq!(bytes("1e3 bytes"), Ok(1000));
+        assert_eq!(flops("5.76e23 FLOP"), Ok(5.76e23));
+        assert_eq!(flops("2ZFLOP"), Ok(2e21));
     }
 
     #[test]
@@ -56,6 +64,9 @@ mod tests {
         }
         for text in ["8", "8GB/s", "8s", "0.5bytes", "1e30 PB", "8 gb"] {
             assert!(bytes(text).is_err(), "{text}");
+        }
+        for text in ["5e23", "0 FLOP", "5e23 FLOP/s", "1e999 FLOP"] {
+            assert!(flops(text).is_err(), "{text}");
         }
         assert_eq!(seconds("60").unwrap_err(), "there is no unit; write `60s`");
         assert_eq!(bytes("8 gb").unwrap_err(), "`gb` is no unit for this; write `8GiB`");

@@ -1,8 +1,17 @@
 //! The command line: flags, help and examples. Nothing here acts.
 
+mod budget;
+mod fit;
+mod levers;
+
+pub(crate) use budget::{BudgetArgs, BudgetFormat, Paid};
+pub(crate) use levers::LeversArgs;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::amount;
+
+pub(crate) use fit::{Counted, FitArgs, FitFormat, Role};
 
 const EXIT_CODES: &str = "\
 Examples:
@@ -23,6 +32,7 @@ Examples:
   llmplan check 'plans/*.llm' --brief
   llmplan check plan.llm --set training.mfu=50%
   llmplan check plan.llm --set training.micro_batch=1,2,4 --format csv
+  llmplan check plan.llm --fix
   cat plan.llm | llmplan check - --format json
 
 Exit codes:
@@ -153,6 +163,9 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     Validate(ValidateArgs),
     Search(SearchArgs),
+    Fit(FitArgs),
+    Levers(LeversArgs),
+    Budget(BudgetArgs),
     Docs(DocsArgs),
     Catalog(CatalogArgs),
 }
@@ -178,6 +191,11 @@ pub(crate) struct CheckArgs {
     /// Print the verdict and the headline numbers only (text and markdown)
     #[arg(long)]
     pub(crate) brief: bool,
+
+    /// Write the smallest changes that meet broken requirements into the plan, one after the other, and print them as a
+    /// unified diff. Only in files with one plan, and none whose loss would have to be measured
+    #[arg(long, conflicts_with = "set")]
+    pub(crate) fix: bool,
 }
 
 /// Bring plans into their canonical layout.
@@ -410,7 +428,7 @@ pub(crate) struct ListArgs {
 #[derive(Args, Debug)]
 #[command(after_help = CATALOG_EXAMPLES)]
 pub(crate) struct ShowArgs {
-    /// The name of a model or a device
+    /// The name of a model, a device, a generation or a law
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
 }
@@ -420,6 +438,7 @@ pub(crate) enum EntryKind {
     Models,
     Devices,
     Generations,
+    Laws,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use llmplan_analysis::levers::Remedy;
 use llmplan_analysis::report::Report;
 use llmplan_spec::diagnostic::{Code, Diagnostic, Severity};
 use llmplan_spec::limits::{self, MAX_FILE_BYTES};
@@ -34,6 +35,8 @@ pub(crate) struct Outcome {
     pub(crate) report: Option<Report>,
     /// What is wrong with this plan's numbers; also among the input's diagnostics.
     pub(crate) faults: Vec<Diagnostic>,
+    /// What would meet the requirements that do not hold, where that was looked for.
+    pub(crate) remedies: Vec<Remedy>,
 }
 
 impl Examined {
@@ -89,7 +92,12 @@ pub(crate) fn examine(input: &Input, set: &[String], stdin: &mut dyn Read) -> Re
                 diagnostics.push(fault.clone());
             }
         }
-        plans.push(Outcome { plan, report: analysis.report, faults: analysis.diagnostics });
+        plans.push(Outcome {
+            plan,
+            report: analysis.report,
+            faults: analysis.diagnostics,
+            remedies: Vec::new(),
+        });
     }
     Ok(Examined { file, sources, plans, diagnostics, blocks: resolution.blocks })
 }

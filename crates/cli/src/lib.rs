@@ -4,13 +4,17 @@
 mod amount;
 mod args;
 mod atomic;
+mod budget;
 mod commands;
 #[cfg(all(feature = "validate", not(feature = "cuda")))]
 mod companion;
+mod edit;
 mod examine;
 mod exit;
+mod fit;
 mod import;
 mod inputs;
+mod levers;
 mod load;
 mod output;
 mod process;
@@ -73,6 +77,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>, console: Console<'_>) -> Ex
                     commands::validate::run(&validate, args.get(1..).unwrap_or_default(), stdin, &mut output)
                 }
                 Command::Search(args) => commands::search::run(&args, stdin, &mut output),
+                Command::Fit(args) => commands::fit::run(&args, stdin, &mut output),
+                Command::Levers(args) => commands::levers::run(&args, stdin, &mut output),
+                Command::Budget(args) => commands::budget::run(&args, stdin, &mut output),
                 Command::Docs(args) => commands::docs::run(&args, &mut output),
                 Command::Catalog(args) => commands::catalog::run(&args, &mut output),
             }

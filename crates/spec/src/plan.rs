@@ -4,18 +4,30 @@
 #[macro_use]
 mod words;
 
+mod alignment;
+mod budget;
+mod data;
 mod hardware;
+mod inference;
+mod law;
 mod measurement;
 mod model;
 mod optimizer;
 mod parallelism;
+mod recipe;
 mod training;
 
+pub use alignment::*;
+pub use budget::*;
+pub use data::*;
 pub use hardware::*;
+pub use inference::*;
+pub use law::*;
 pub use measurement::*;
 pub use model::*;
 pub use optimizer::*;
 pub use parallelism::*;
+pub use recipe::*;
 pub use training::*;
 
 use crate::expr::Expr;
@@ -37,6 +49,18 @@ pub struct Plan {
     pub hardware: Option<Hardware>,
     /// How it is trained.
     pub training: Option<Training>,
+    /// How it is served.
+    pub inference: Option<Inference>,
+    /// What is done after pretraining.
+    pub alignment: Option<Alignment>,
+    /// What there is to spend.
+    pub budget: Option<Budget>,
+    /// The scaling law of its own: `chinchilla_refit` where none is picked.
+    pub law: Law,
+    /// Every law there is, the plan's own among them, sorted by name.
+    pub laws: Vec<Law>,
+    /// Declared gains of compute, in source order.
+    pub gains: Vec<Gain>,
     /// What FLOPs, parameters and bytes are taken to mean.
     pub convention: Convention,
     /// `require` and `prefer` conditions, in source order.
@@ -84,30 +108,6 @@ pub enum Origin {
     Declared(Span),
     /// Left out; the reason says what the default rests on.
     Default(&'static str),
-}
-
-/// What the run consumes.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Data {
-    /// The block's name, where it has one.
-    pub name: Option<String>,
-    /// D: tokens that training consumes, repeats counted.
-    pub tokens: u64,
-    /// Where they come from; may be empty.
-    pub sources: Vec<DataSource>,
-}
-
-/// One source of data.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DataSource {
-    /// Its name.
-    pub name: String,
-    /// Tokens before filtering.
-    pub raw: u64,
-    /// What each named stage keeps, in source order; shares in 0..=1.
-    pub stages: Vec<(String, f64)>,
-    /// Share of the run's tokens; in 0..=1.
-    pub weight: f64,
 }
 
 /// What the words of the report are taken to mean.

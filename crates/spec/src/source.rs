@@ -66,6 +66,11 @@ impl Sources {
         id
     }
 
+    /// Every text that was read, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Source> {
+        self.sources.iter()
+    }
+
     /// The text behind an id made by [`Sources::add`] of the same collection; an empty one for any other.
     pub fn get(&self, file: FileId) -> &Source {
         self.sources.get(file.0 as usize).unwrap_or(&NOWHERE)

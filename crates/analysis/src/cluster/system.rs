@@ -1,6 +1,6 @@
 //! The figures of a device and of its links that step times rest on: data sheet times what its generation reaches.
 
-use llmplan_spec::plan::{Hardware, MatmulType, Offload, OffloadTo, Precision, Training};
+use llmplan_spec::plan::{Device, Hardware, MatmulType, Offload, OffloadTo, Precision, Training};
 
 /// What one device of a cluster does in a second. Bandwidths are one direction, of one device, as reached.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,19 +63,7 @@ impl System {
             precision => device.peak.of(precision).ok_or(precision_path(precision))?,
         };
         let bandwidth = device.memory_bandwidth.ok_or("device.memory_bandwidth")?;
-        let alone = hardware.devices <= device.devices_per_node;
-        // Boards without links of their own reach each other through their host.
-        let (link, network) = match (device.link, device.network) {
-            (Some(link), Some(network)) => (link, network),
-            (Some(link), None) => (link, link),
-            (None, Some(network)) => (device.host_link.unwrap_or(network), network),
-            (None, None) if hardware.devices == 1 => (f64::INFINITY, f64::INFINITY),
-            (None, None) if alone => {
-                let host = device.host_link.ok_or("device.link")?;
-                (host, host)
-            }
-            (None, None) => return Err("device.network"),
-        };
+        let (link, network) = links(device, hardware.devices)?;
         let torus = device.network.is_none();
         let node = device.devices_per_node.max(1) as f64;
         Ok(System {
@@ -100,9 +88,54 @@ impl System {
         })
     }
 
+    /// The links of so many devices and nothing else: what collectives of a served model rest on. Or the figure that is
+    /// missing for it.
+    pub fn linked(device: &Device, devices: u64) -> Result<System, &'static str> {
+        let own = &device.generation;
+        let (link, network) = links(device, devices)?;
+        let torus = device.network.is_none();
+        Ok(System {
+            layers: 0.0,
+            others: 0.0,
+            attention_forward: 0.0,
+            attention_backward: 0.0,
+            peak: 0.0,
+            depth: 0.0,
+            processors: 0.0,
+            tile_rows: 1.0,
+            tile_columns: 1.0,
+            memory: 0.0,
+            launch: 0.0,
+            node: device.devices_per_node.max(1) as f64,
+            link: link * own.link,
+            link_latency: own.link_latency,
+            network: network * if torus { own.link } else { own.network },
+            network_latency: if torus { own.link_latency } else { own.network_latency },
+            host_link: 0.0,
+            host_memory: 0.0,
+        })
+    }
+
     /// Seconds of moving so many bytes through device memory.
     pub fn moves(&self, bytes: f64) -> f64 {
         bytes / self.memory
+    }
+}
+
+/// Bytes per second within a node and between nodes, as sold, for so many devices; the figure that is missing otherwise.
+fn links(device: &Device, devices: u64) -> Result<(f64, f64), &'static str> {
+    let alone = devices <= device.devices_per_node;
+    // Boards without links of their own reach each other through their host.
+    match (device.link, device.network) {
+        (Some(link), Some(network)) => Ok((link, network)),
+        (Some(link), None) => Ok((link, link)),
+        (None, Some(network)) => Ok((device.host_link.unwrap_or(network), network)),
+        (None, None) if devices == 1 => Ok((f64::INFINITY, f64::INFINITY)),
+        (None, None) if alone => {
+            let host = device.host_link.ok_or("device.link")?;
+            Ok((host, host))
+        }
+        (None, None) => Err("device.network"),
     }
 }
 

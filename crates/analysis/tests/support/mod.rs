@@ -42,7 +42,8 @@ pub fn number(report: &Report, path: &str) -> f64 {
     report.get(path).and_then(|quantity| quantity.value.number()).unwrap()
 }
 
-fn analyzed(text: &str) -> (Option<Report>, Vec<Diagnostic>) {
+/// The report of a text with one plan, and what is wrong with it.
+pub fn analyzed(text: &str) -> (Option<Report>, Vec<Diagnostic>) {
     let (plan, diagnostics, sources) = resolved(text);
     let Some(plan) = plan else { return (None, diagnostics) };
     let analysis = llmplan_analysis::analyze(&plan, &sources);

@@ -1,10 +1,11 @@
-//! `llmplan catalog`: the built-in models, devices and their generations, listed or printed.
+//! `llmplan catalog`: the built-in models, devices, their generations and scaling laws, listed or printed.
 
 use llmplan_analysis::report::Value;
+use llmplan_analysis::scaling;
 use llmplan_spec::catalog::{self, Entry};
-use llmplan_spec::plan::{Origin, Plan, SettingValue};
+use llmplan_spec::plan::{Law, Origin, Plan, SettingValue};
 use llmplan_spec::schema::suggest;
-use llmplan_spec::units::{Number, Quantity};
+use llmplan_spec::units::{Number, Quantity, Unit, format};
 
 use crate::args::{CatalogArgs, CatalogCommand, EntryKind, ListFormat};
 use crate::exit::Exit;
@@ -17,6 +18,12 @@ const PARAMS: &str = "model.params";
 /// The smallest of models.
 const PROBE: &str =
     "model probe {\n  layers = 1\n  d_model = 1\n  vocab = 1\n\n  attention {\n    heads = 1\n  }\n}\n\n";
+
+/// Attributes that are shown where they are defaults too.
+const ALWAYS: [&str; 3] = ["device.kind", "law.form", "law.params"];
+
+/// The compute that laws are compared at, in FLOP: Gopher's and Chinchilla's.
+const COMPARED: f64 = 5.76e23;
 
 /// What names say for a size where it is no number.
 const SIZES: [&str; 8] = ["h", "large", "medium", "micro", "mini", "small", "tiny", "xl"];
@@ -35,6 +42,7 @@ fn list(only: Option<EntryKind>, format: ListFormat, output: &mut Output<'_>) ->
         (EntryKind::Models, Kind::Model),
         (EntryKind::Devices, Kind::Device),
         (EntryKind::Generations, Kind::Generation),
+        (EntryKind::Laws, Kind::Law),
     ];
     let mut cards = Vec::new();
     for (_, kind) in kinds.into_iter().filter(|(named, _)| only.is_none_or(|only| only == *named)) {
@@ -90,6 +98,7 @@ fn card(entry: &'static Entry, kind: Kind) -> Card {
             "{PROBE}device probe {{\n  generation = {}\n}}\n\nhardware {{\n  device = probe\n  devices = 1\n}}\n",
             entry.name
         ),
+        Kind::Law => format!("{PROBE}{}", entry.text),
     };
     let (sources, resolution) = resolve_alone("catalog", text);
     // A test holds that every entry is sound; one that is not still has its line.
@@ -110,8 +119,30 @@ fn card(entry: &'static Entry, kind: Kind) -> Card {
             }
         }
     }
+    if kind == Kind::Law {
+        figures.extend(divided(&plan.law));
+    }
     figures.sort_by(|a, b| a.0.cmp(&b.0));
     Card { name: entry.name, figures }
+}
+
+/// How a law divides one amount of compute, and the power of compute that N* grows with.
+fn divided(law: &Law) -> Vec<(String, SettingValue)> {
+    let real = |real: f64, unit: Unit| {
+        SettingValue::Quantity(Quantity { number: Number::Real(format::round(real, 12)), unit })
+    };
+    let (Some(here), Some(there)) =
+        (scaling::optimum(law, COMPARED), scaling::optimum(law, COMPARED * std::f64::consts::E))
+    else {
+        return Vec::new();
+    };
+    vec![
+        ("law.optimum.compute".to_owned(), real(COMPARED, Unit::FLOP)),
+        ("law.optimum.exponent".to_owned(), real((there.params / here.params).ln(), Unit::NONE)),
+        ("law.optimum.params".to_owned(), real(here.params, Unit::PARAMS)),
+        ("law.optimum.tokens".to_owned(), real(here.tokens, Unit::TOKENS)),
+        ("law.optimum.tokens_per_param".to_owned(), real(here.tokens / here.params, Unit::NONE)),
+    ]
 }
 
 /// Models stand by family, and in a family by size.
@@ -140,7 +171,7 @@ fn attributes(plan: &Plan, kind: Kind) -> Vec<(String, SettingValue)> {
         setting.path.starts_with(&prefix)
             && (kind == Kind::Model
                 || matches!(setting.origin, Origin::Declared(_))
-                || setting.path == "device.kind")
+                || ALWAYS.contains(&setting.path.as_str()))
     });
     known.map(|setting| (setting.path.clone(), setting.value.clone())).collect()
 }

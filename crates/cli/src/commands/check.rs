@@ -5,7 +5,8 @@ use std::io::Read;
 use crate::args::{CheckArgs, Format};
 use crate::examine::{Examined, examine};
 use crate::exit::Exit;
-use crate::inputs::expand;
+use crate::inputs::{Input, expand};
+use crate::levers;
 use crate::output::Output;
 use crate::render::verdict::plural;
 use crate::render::{csv, diagnostic, json, markdown, text};
@@ -19,7 +20,16 @@ pub(crate) fn run(args: &CheckArgs, stdin: &mut dyn Read, output: &mut Output<'_
     let mut document = json::Writer::default();
     let mut rows = Vec::new();
     for input in inputs {
-        let examined = match input.and_then(|input| examine(&input, &args.set, stdin)) {
+        if let (true, Ok(input)) = (args.fix, &input) {
+            match levers::fix(input, stdin) {
+                Ok(told) => output.talk(&told),
+                Err(trouble) => {
+                    output.trouble(&trouble);
+                    exit = exit.max(Exit::Trouble);
+                }
+            }
+        }
+        let examined = match input.and_then(|input| one(&input, args, stdin)) {
             Ok(examined) => examined,
             Err(trouble) => {
                 output.trouble(&trouble);
@@ -56,6 +66,18 @@ pub(crate) fn run(args: &CheckArgs, stdin: &mut dyn Read, output: &mut Output<'_
         },
     }
     exit
+}
+
+/// One input, with what would meet the requirements that it breaks where the format has a place for it.
+///
+/// # Errors
+/// What keeps the file from being read at all, as one line that names it.
+fn one(input: &Input, args: &CheckArgs, stdin: &mut dyn Read) -> Result<Examined, String> {
+    let mut examined = examine(input, &args.set, stdin)?;
+    if args.format != Format::Csv {
+        levers::find(input, &mut examined, &args.set);
+    }
+    Ok(examined)
 }
 
 /// What became of several files.

@@ -81,7 +81,7 @@ fn quantity(
 ///
 /// # Errors
 /// Where the file has no such plan.
-pub(super) fn choose<'p>(
+pub(crate) fn choose<'p>(
     plans: &'p [Outcome],
     name: Option<&str>,
     file: &str,

@@ -83,6 +83,6 @@ fn tell(diagnostics: &[Diagnostic], sources: &Sources, name: &str, output: &mut 
 }
 
 /// A unified diff that `patch -p0` takes.
-fn difference(name: &str, old: &str, new: &str) -> String {
+pub(crate) fn difference(name: &str, old: &str, new: &str) -> String {
     TextDiff::from_lines(old, new).unified_diff().context_radius(3).header(name, name).to_string()
 }

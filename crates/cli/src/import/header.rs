@@ -40,7 +40,7 @@ pub(super) fn name(request: Request<'_>, whole: &Object, kind: &str) -> Result<S
 }
 
 /// A text as a name: small letters and digits, with `_`, `-` and `.` between them, beginning with a letter.
-fn valid(text: &str) -> Option<String> {
+pub(crate) fn valid(text: &str) -> Option<String> {
     let mut name = String::new();
     for c in text.chars().map(|c| c.to_ascii_lowercase()) {
         match c {

@@ -19,6 +19,8 @@ use llmplan_spec::source::FileId;
 use crate::load::resolve_alone;
 use crate::render::verdict::plural;
 
+pub(crate) use header::valid as valid_name;
+
 use fields::Fields;
 use json::{Json, Object};
 

@@ -17,6 +17,7 @@ pub(crate) enum Kind {
     Model,
     Device,
     Generation,
+    Law,
 }
 
 /// An entry and its figures, by path.
@@ -43,6 +44,12 @@ const GENERATION_NOTES: &[&str] = &[
     "The error is that of step times over published runs that the constants were not fitted to.",
 ];
 
+const LAW_NOTES: &[&str] = &[
+    "N* and D* are those at 5.76e23 FLOP, Gopher's and Chinchilla's; N* grows as C^a. Each law counts N in its own way: \
+     plans convert.",
+    "`chinchilla_refit` is the law of plans that pick none; `llmplan catalog show NAME` has sources and known trouble.",
+];
+
 impl Kind {
     /// The word that opens such a block.
     pub(crate) fn word(self) -> &'static str {
@@ -50,6 +57,7 @@ impl Kind {
             Kind::Model => "model",
             Kind::Device => "device",
             Kind::Generation => "generation",
+            Kind::Law => "law",
         }
     }
 
@@ -58,6 +66,7 @@ impl Kind {
             Kind::Model => "Models",
             Kind::Device => "Devices",
             Kind::Generation => "Generations",
+            Kind::Law => "Laws",
         }
     }
 
@@ -66,6 +75,7 @@ impl Kind {
             Kind::Model => MODEL_NOTES,
             Kind::Device => DEVICE_NOTES,
             Kind::Generation => GENERATION_NOTES,
+            Kind::Law => LAW_NOTES,
         }
     }
 }
@@ -152,6 +162,7 @@ fn table(kind: Kind, cards: &[Card]) -> Table {
         Kind::Model => models(cards),
         Kind::Device => devices(cards),
         Kind::Generation => generations(cards),
+        Kind::Law => laws(cards),
     }
 }
 
@@ -251,6 +262,50 @@ fn generations(cards: &[Card]) -> Table {
     table
 }
 
+fn laws(cards: &[Card]) -> Table {
+    let columns = [
+        ("name", Align::Left),
+        ("form", Align::Left),
+        ("N is", Align::Left),
+        ("runs, in FLOP", Align::Right),
+        ("a", Align::Right),
+        ("N*", Align::Right),
+        ("D*", Align::Right),
+        ("D*/N*", Align::Right),
+    ];
+    let mut table = Table::new(&columns);
+    for card in cards {
+        let bare = |path: &str, digits: usize| match of(card, path) {
+            Some(SettingValue::Quantity(own)) => {
+                let text = format::quantity(own.number, own.unit, digits, BytePrefix::Decimal);
+                text.split(' ').next().unwrap_or_default().to_owned()
+            }
+            Some(SettingValue::Text(text)) => text.replace('_', " "),
+            None => String::new(),
+        };
+        let flop = |path: &str| match of(card, path) {
+            Some(SettingValue::Quantity(own)) => format!("{:e}", own.number.real()),
+            _ => String::new(),
+        };
+        let range = match (flop("law.compute_low"), flop("law.compute_high")) {
+            (low, high) if low.is_empty() && high.is_empty() => String::new(),
+            (low, high) if low.is_empty() => format!("to {high}"),
+            (low, high) => format!("{low}–{high}"),
+        };
+        table.push([
+            card.name,
+            &bare("law.form", 4),
+            &bare("law.params", 4),
+            &range,
+            &bare("law.optimum.exponent", 3),
+            &bare("law.optimum.params", 3),
+            &bare("law.optimum.tokens", 3),
+            &bare("law.optimum.tokens_per_param", 3),
+        ]);
+    }
+    table
+}
+
 /// A share; empty where there is none.
 fn percent(card: &Card, path: &str) -> String {
     match card.figures.iter().find(|(known, _)| known == path).map(|(_, value)| value) {
@@ -266,10 +321,13 @@ fn price(card: &Card) -> String {
     if low == high { low } else { format!("{low}–{}", high.trim_start_matches('$')) }
 }
 
+fn of<'c>(card: &'c Card, path: &str) -> Option<&'c SettingValue> {
+    card.figures.iter().find(|(known, _)| known == path).map(|(_, value)| value)
+}
+
 /// A figure as reports print it; empty where there is none.
 fn shown(card: &Card, path: &str) -> String {
-    let found = card.figures.iter().find(|(known, _)| known == path);
-    match found.map(|(_, value)| value) {
+    match of(card, path) {
         Some(SettingValue::Quantity(quantity)) => {
             format::quantity(quantity.number, quantity.unit, 4, BytePrefix::Decimal)
         }
@@ -312,6 +370,37 @@ mod tests {
         assert_eq!(text(&lists, Paint::PLAIN), lines.join("\n"));
         let json: Value = serde_json::from_str(&json(&lists).unwrap()).unwrap();
         assert_eq!(json["models"][0]["params"], 46_702_792_704_u64);
+    }
+
+    #[test]
+    fn a_law_has_its_form_range_and_optimum() {
+        let real = |path: &str, real: f64, unit: Unit| {
+            (path.to_owned(), SettingValue::Quantity(Quantity { number: Number::Real(real), unit }))
+        };
+        let figures = vec![
+            real("law.compute_high", 3e20, Unit::FLOP),
+            real("law.compute_low", 1e17, Unit::FLOP),
+            ("law.form".to_owned(), SettingValue::Text("allocation".to_owned())),
+            real("law.optimum.exponent", 0.5243, Unit::NONE),
+            real("law.optimum.params", 81.98e9, Unit::PARAMS),
+            real("law.optimum.tokens", 1.171e12, Unit::TOKENS),
+            real("law.optimum.tokens_per_param", 14.28, Unit::NONE),
+            ("law.params".to_owned(), SettingValue::Text("flops_per_token".to_owned())),
+        ];
+        let open = figures.iter().filter(|(path, _)| path != "law.compute_low").cloned().collect();
+        let lists =
+            [(Kind::Law, vec![Card { name: "deepseek", figures }, Card { name: "open", figures: open }])];
+        let shown = text(&lists, Paint::PLAIN);
+        let lines: Vec<&str> = shown.lines().take(4).collect();
+        assert_eq!(
+            lines,
+            [
+                "Laws",
+                "  name      form        N is             runs, in FLOP      a   N*     D*  D*/N*",
+                "  deepseek  allocation  flops per token      1e17–3e20  0.524  82B  1.17T   14.3",
+                "  open      allocation  flops per token        to 3e20  0.524  82B  1.17T   14.3",
+            ]
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::lines::Lines;
 use crate::examine::Examined;
+use crate::levers;
 
 /// The committed schema of [`Document`].
 pub(crate) const SCHEMA: &str = include_str!("../../schema/check.schema.json");
@@ -122,6 +123,13 @@ struct Requirement {
     condition: String,
     /// For a broken one: what the value is made of, largest first.
     contributors: Vec<String>,
+    /// For a broken one: the edit that sets what `help` says, where the file declares it. Left out without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<Fix>,
+    /// For a broken one: the smallest single change that meets it, or what comes nearest. Left out without any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, schemars(default))]
+    help: Vec<String>,
     /// Whether it holds.
     holds: bool,
     /// The right side in base units; null where it is no number.
@@ -233,7 +241,8 @@ impl Writer {
         self.diagnostics.extend(diagnostics.iter().map(|diagnostic| fault(diagnostic, file, &mut lines)));
         for outcome in plans {
             if let Some(report) = &outcome.report {
-                self.plans.push(plan(report, file, &outcome.plan.variant, &mut lines));
+                let broken = levers::broken(examined, outcome);
+                self.plans.push(plan(report, file, &outcome.plan.variant, broken, &mut lines));
             }
         }
     }
@@ -255,7 +264,19 @@ pub(super) fn pretty(document: &impl Serialize) -> Result<String, serde_json::Er
     Ok(text)
 }
 
-fn plan(report: &Report, file: &str, variant: &[(String, String)], lines: &mut Lines<'_>) -> Plan {
+/// A plan; `broken` has a diagnostic for each condition that does not hold, in their order.
+fn plan(
+    report: &Report,
+    file: &str,
+    variant: &[(String, String)],
+    broken: Vec<Diagnostic>,
+    lines: &mut Lines<'_>,
+) -> Plan {
+    let mut broken = broken.into_iter();
+    let mut condition = |judgement: &Judgement| {
+        let fault = if judgement.holds { None } else { broken.next() };
+        requirement(judgement, fault, lines)
+    };
     let assumption = |assumption: &report::Assumption| Assumption {
         path: assumption.path.clone(),
         value: assumption.value.clone(),
@@ -270,7 +291,7 @@ fn plan(report: &Report, file: &str, variant: &[(String, String)], lines: &mut L
         holds: report.holds(),
         name: report.plan.clone(),
         quantities: report.quantities.iter().map(|quantity| self::quantity(quantity, &values)).collect(),
-        requirements: report.requirements.iter().map(|judgement| requirement(judgement, lines)).collect(),
+        requirements: report.requirements.iter().map(&mut condition).collect(),
         variant: variant.iter().cloned().collect(),
     }
 }
@@ -327,13 +348,16 @@ fn value(value: &report::Value) -> Value {
     }
 }
 
-fn requirement(judgement: &Judgement, lines: &mut Lines<'_>) -> Requirement {
+fn requirement(judgement: &Judgement, fault: Option<Diagnostic>, lines: &mut Lines<'_>) -> Requirement {
     let excess = judgement.excess.as_ref().map(|excess| format!(": {excess}")).unwrap_or_default();
     let relation = super::tables::symbol(judgement.comparison);
     let not = if judgement.holds { "" } else { "not " };
+    let (help, fix) = fault.map(|fault| (fault.help, fault.fix)).unwrap_or_default();
     Requirement {
         condition: judgement.condition.clone(),
         contributors: judgement.contributors.clone(),
+        fix: fix.map(|fix| Fix { replacement: fix.replacement, span: place(fix.span, lines) }),
+        help,
         holds: judgement.holds,
         limit: judgement.limit_number,
         limit_display: judgement.limit.clone(),

@@ -8,6 +8,7 @@ use super::comparison::compare;
 use super::paint::Paint;
 use super::{clean, diagnostic, tables, text, verdict};
 use crate::examine::{Examined, Outcome};
+use crate::levers;
 
 /// Everything about one input.
 pub(crate) fn render(examined: &Examined, brief: bool) -> String {
@@ -24,8 +25,8 @@ pub(crate) fn render(examined: &Examined, brief: bool) -> String {
         let own = group.first().map_or(&[][..], |outcome| outcome.faults.as_slice());
         let diagnostics = if single { examined.diagnostics.as_slice() } else { own };
         let (verdict, body) = match group {
-            [Outcome { plan, report: Some(report), .. }] if plan.variant.is_empty() => {
-                (verdict::plan(report, diagnostics), one(examined, report, brief))
+            [outcome @ Outcome { plan, report: Some(report), .. }] if plan.variant.is_empty() => {
+                (verdict::plan(report, diagnostics), one(examined, (outcome, report), brief))
             }
             [Outcome { plan, report: None, .. }] if plan.variant.is_empty() => {
                 (verdict::faulty(diagnostics), String::new())
@@ -51,10 +52,9 @@ pub(crate) fn render(examined: &Examined, brief: bool) -> String {
     text
 }
 
-fn one(examined: &Examined, report: &Report, brief: bool) -> String {
+fn one(examined: &Examined, (outcome, report): (&Outcome, &Report), brief: bool) -> String {
     let mut text = String::new();
-    for judgement in report.requirements.iter().filter(|judgement| !judgement.holds) {
-        let fault = diagnostic::broken(judgement);
+    for fault in levers::broken(examined, outcome) {
         text.push_str(&fenced(&diagnostic::one(&fault, &examined.sources, &examined.file, Paint::PLAIN)));
     }
     if brief {

@@ -57,6 +57,11 @@ impl Table {
         self.rows.push(Row { cells: cells.iter().map(|&cell| cell.to_owned()).collect(), ..Row::default() });
     }
 
+    /// Adds a plain row with as many cells as there are columns.
+    pub(crate) fn push_cells(&mut self, cells: Vec<String>) {
+        self.rows.push(Row { cells, ..Row::default() });
+    }
+
     /// The table without the columns that have nothing but a heading.
     pub(crate) fn without_empty_columns(mut self) -> Table {
         let filled: Vec<bool> = (0..self.columns.len())

@@ -8,6 +8,7 @@ use super::comparison::compare;
 use super::paint::Paint;
 use super::{WIDTH, clean, diagnostic, tables, verdict, wrapped};
 use crate::examine::{Examined, Outcome};
+use crate::levers;
 
 /// Everything about one input: verdict, what is wrong, then the report of each plan or just its headline.
 pub(crate) fn render(examined: &Examined, brief: bool, paint: Paint) -> String {
@@ -24,8 +25,8 @@ pub(crate) fn render(examined: &Examined, brief: bool, paint: Paint) -> String {
         let own = group.first().map_or(&[][..], |outcome| outcome.faults.as_slice());
         let diagnostics = if single { examined.diagnostics.as_slice() } else { own };
         let (verdict, body) = match group {
-            [Outcome { plan, report: Some(report), .. }] if plan.variant.is_empty() => {
-                (verdict::plan(report, diagnostics), one(examined, report, brief, paint))
+            [outcome @ Outcome { plan, report: Some(report), .. }] if plan.variant.is_empty() => {
+                (verdict::plan(report, diagnostics), one(examined, (outcome, report), brief, paint))
             }
             [Outcome { plan, report: None, .. }] if plan.variant.is_empty() => {
                 (verdict::faulty(diagnostics), String::new())
@@ -56,10 +57,9 @@ pub(crate) fn groups(plans: &[Outcome]) -> Vec<&[Outcome]> {
     plans.chunk_by(|a, b| a.plan.name == b.plan.name && a.plan.span == b.plan.span).collect()
 }
 
-fn one(examined: &Examined, report: &Report, brief: bool, paint: Paint) -> String {
+fn one(examined: &Examined, (outcome, report): (&Outcome, &Report), brief: bool, paint: Paint) -> String {
     let mut text = String::new();
-    for judgement in report.requirements.iter().filter(|judgement| !judgement.holds) {
-        let fault = diagnostic::broken(judgement);
+    for fault in levers::broken(examined, outcome) {
         let _ = write!(text, "{}\n\n", diagnostic::one(&fault, &examined.sources, &examined.file, paint));
     }
     if brief {

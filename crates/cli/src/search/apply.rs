@@ -1,24 +1,13 @@
 //! A strategy written into a plan's text.
-//!
-//! Values that stand in the text are replaced where they stand; the others are added to the `training` block, or, where
-//! that would change another plan of the file, to the plan's own block. Whatever was edited is then read again: it must
-//! be the strategy, and no other value of any plan of the file may have changed.
-
-use std::ops::Range;
 
 use llmplan_analysis::cluster::Strategy;
-use llmplan_analysis::search::{Change, Choice, changes};
-use llmplan_spec::diagnostic::Severity;
-use llmplan_spec::format::format;
-use llmplan_spec::plan::{Origin, Plan, Setting};
-use llmplan_spec::resolve::{Request, resolve};
-use llmplan_spec::source::{FileId, Source, SourceKind, Sources, Span};
-use llmplan_spec::syntax::{Block, File, Item, ItemKind};
+use llmplan_analysis::search::{Choice, changes};
+use llmplan_spec::plan::Plan;
 use llmplan_spec::units::format::literal;
 
+use crate::edit::{self, Assignment};
 use crate::examine::Examined;
 use crate::inputs::Input;
-use crate::load::Project;
 
 /// The text of a plan's file with a strategy in it, in its canonical layout if it was in that before.
 ///
@@ -30,196 +19,15 @@ pub(crate) fn edited(
     plan: &Plan,
     strategy: &Strategy,
 ) -> Result<String, String> {
-    if let Some((path, value)) = plan.variant.first() {
-        return Err(format!("`{path} = {value}` is one of a list; pick one in the file first"));
-    }
-    let changes = changes(plan, strategy);
-    let sources = &examined.sources;
-    for change in &changes {
-        let origin = plan.setting(change.path).map(|setting| &setting.origin);
-        if let Some(Origin::Declared(span)) = origin
-            && span.file != plan.span.file
-        {
-            return Err(format!("`{}` is set in {}", change.path, sources.place(*span)));
-        }
-    }
-    let text = &sources.get(plan.span.file).text;
-    let (tree, _) = llmplan_spec::parse(text, plan.span.file);
-    let editor = Editor { text, tree: &tree, plan };
-    let canonical = format(text, plan.span.file).text == *text;
-    let mut trouble = String::new();
-    for place in [Place::Blocks, Place::Plan] {
-        let written = editor.write(&changes, place).and_then(|new| {
-            let new = if canonical { format(&new, plan.span.file).text } else { new };
-            verify(&new, input, examined, plan, (strategy, &changes)).map(|()| new)
-        });
-        match written {
-            Ok(new) => return Ok(new),
-            // What keeps the first from being written is what can be helped.
-            Err(why) if trouble.is_empty() => trouble = why,
-            Err(_) => {}
-        }
-    }
-    Err(trouble)
-}
-
-/// Where values go that are not in the text yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// Into `training`, `training.parallelism` and `hardware`.
-    Blocks,
-    /// Into the block of the plan itself, by their paths; values that stand elsewhere are left there.
-    Plan,
-}
-
-struct Editor<'t> {
-    text: &'t str,
-    tree: &'t File,
-    plan: &'t Plan,
-}
-
-impl Editor<'_> {
-    fn write(&self, changes: &[Change], place: Place) -> Result<String, String> {
-        let mut edits: Vec<(Range<usize>, String)> = Vec::new();
-        let mut added: Vec<(&Block, Vec<String>)> = Vec::new();
-        let mut nested: Vec<String> = Vec::new();
-        let own = self.block("plan", Some(&self.plan.name));
-        for change in changes {
-            let value = written(change.value);
-            let standing = match self.plan.setting(change.path).map(|setting| &setting.origin) {
-                Some(Origin::Declared(span)) => attribute(&self.tree.items, *span),
-                _ => None,
-            };
-            let within =
-                |block: &Block, span: Span| block.header.start <= span.start && span.end <= block.close.end;
-            let standing = standing
-                .filter(|(_, item)| place == Place::Blocks || own.is_some_and(|own| within(own, item.span)));
-            if let Some((name, item)) = standing {
-                edits.push((name.end as usize..item.span.end as usize, format!(" = {value}")));
-                continue;
-            }
-            let (kind, leaf) = change.path.split_once('.').unwrap_or((change.path, ""));
-            let (block, line) = match place {
-                Place::Plan => {
-                    let own = own.ok_or_else(|| "the file has no `plan` block for it".to_owned())?;
-                    (own, format!("{} = {value}", change.path))
-                }
-                Place::Blocks => {
-                    let outer = self.part(kind)?;
-                    match leaf.strip_prefix("parallelism.") {
-                        None => (outer, format!("{leaf} = {value}")),
-                        Some(leaf) => match self.child(outer, "parallelism") {
-                            Some(inner) => (inner, format!("{leaf} = {value}")),
-                            None => {
-                                nested.push(format!("{leaf} = {value}"));
-                                continue;
-                            }
-                        },
-                    }
-                }
-            };
-            match added.iter_mut().find(|(known, _)| known.header == block.header) {
-                Some((_, lines)) => lines.push(line),
-                None => added.push((block, vec![line])),
-            }
-        }
-        edits.extend(added.iter().map(|(block, lines)| self.insertion(block, lines)));
-        if !nested.is_empty() {
-            edits.push(self.new_block(self.part("training")?, &nested));
-        }
-        edits.sort_by_key(|(range, _)| (range.start, range.end));
-        let mut text = String::with_capacity(self.text.len() + 256);
-        let mut end = 0;
-        for (range, new) in edits {
-            text.push_str(self.text.get(end..range.start).unwrap_or_default());
-            text.push_str(&new);
-            end = range.end;
-        }
-        text.push_str(self.text.get(end..).unwrap_or_default());
-        Ok(text)
-    }
-
-    /// The block of the plan's training or hardware.
-    fn part(&self, kind: &str) -> Result<&Block, String> {
-        let name = match kind {
-            "training" => self.plan.training.as_ref().and_then(|own| own.name.as_deref()),
-            _ => self.plan.hardware.as_ref().and_then(|own| own.name.as_deref()),
-        };
-        self.block(kind, name).ok_or_else(|| match name {
-            Some(name) => format!("`{kind} {name}` is in another file or in the catalog"),
-            None => format!("the file has no block `{kind}`"),
-        })
-    }
-
-    fn block(&self, kind: &str, name: Option<&str>) -> Option<&Block> {
-        let same = |block: &&Block| {
-            block.kind.map(|own| self.slice(own)) == Some(kind)
-                && block.name.map(|own| self.slice(own)) == name
-        };
-        blocks(&self.tree.items).find(same)
-    }
-
-    fn child<'b>(&self, block: &'b Block, kind: &str) -> Option<&'b Block> {
-        blocks(&block.items).find(|own| own.kind.map(|own| self.slice(own)) == Some(kind))
-    }
-
-    /// Lines behind the last attribute of a block.
-    fn insertion(&self, block: &Block, lines: &[String]) -> (Range<usize>, String) {
-        let last = block.items.iter().rfind(|item| matches!(item.kind, ItemKind::Attribute { .. }));
-        let end = match last {
-            Some(item) => item.comment.unwrap_or(item.span).end,
-            None => block.comment.unwrap_or(block.header).end,
-        };
-        let indent = format!("{}{}  ", self.line_end(), self.indent(block));
-        let lines: String = lines.iter().map(|line| format!("{indent}{line}")).collect();
-        (end as usize..end as usize, lines)
-    }
-
-    /// A `parallelism` block at the end of another.
-    fn new_block(&self, block: &Block, lines: &[String]) -> (Range<usize>, String) {
-        let (nl, indent) = (self.line_end(), self.indent(block));
-        let lines: String = lines.iter().map(|line| format!("{indent}    {line}{nl}")).collect();
-        let new = format!("{nl}{indent}  parallelism {{{nl}{lines}{indent}  }}{nl}");
-        let close = block.close.start as usize;
-        let before = self.text.get(..close).unwrap_or_default();
-        let line = before.rfind('\n').map_or(0, |at| at + 1);
-        match before.get(line..) {
-            Some(blank) if blank.trim().is_empty() => (line..line, new),
-            // The brace stands behind something else.
-            _ => (close..close, format!("{nl}{new}{indent}")),
-        }
-    }
-
-    fn indent(&self, block: &Block) -> &str {
-        let before = self.text.get(..block.header.start as usize).unwrap_or_default();
-        let line = before.get(before.rfind('\n').map_or(0, |at| at + 1)..).unwrap_or_default();
-        line.get(..line.len() - line.trim_start().len()).unwrap_or_default()
-    }
-
-    fn line_end(&self) -> &'static str {
-        if self.text.find('\n').is_some_and(|at| self.text[..at].ends_with('\r')) { "\r\n" } else { "\n" }
-    }
-
-    fn slice(&self, span: Span) -> &str {
-        self.text.get(span.start as usize..span.end as usize).unwrap_or_default()
-    }
-}
-
-fn blocks(items: &[Item]) -> impl Iterator<Item = &Block> {
-    items.iter().filter_map(|item| match &item.kind {
-        ItemKind::Block(block) => Some(&**block),
-        _ => None,
+    let values: Vec<Assignment> = changes(plan, strategy)
+        .iter()
+        .map(|change| (change.path.to_owned(), written(change.value)))
+        .collect();
+    edit::own(examined, plan, &values)?;
+    edit::changed(input, examined, plan, &values, &|new| {
+        let reached = new.training.as_ref().zip(new.hardware.as_ref());
+        reached.and_then(|(training, hardware)| Strategy::of(training, hardware.devices)) == Some(*strategy)
     })
-}
-
-/// The attribute whose value has this place, with its name.
-fn attribute(items: &[Item], place: Span) -> Option<(Span, &Item)> {
-    let item = items.iter().find(|item| item.span.start <= place.start && place.end <= item.span.end)?;
-    match &item.kind {
-        ItemKind::Attribute { name, .. } => Some((*name, item)),
-        ItemKind::Block(block) => attribute(&block.items, place),
-        _ => None,
-    }
 }
 
 /// A value as plans spell it.
@@ -228,73 +36,4 @@ fn written(choice: Choice) -> String {
         Choice::Count(count) => literal(count.into()),
         Choice::Word(word) => word.to_owned(),
     }
-}
-
-/// Whether a text says what the file said, but for the strategy.
-///
-/// # Errors
-/// What else would change.
-fn verify(
-    text: &str,
-    input: &Input,
-    examined: &Examined,
-    plan: &Plan,
-    (strategy, changes): (&Strategy, &[Change]),
-) -> Result<(), String> {
-    let (_, read) = read(text, input);
-    let same_plans = read.len() == examined.plans.len()
-        && read.iter().zip(&examined.plans).all(|(new, old)| new.name == old.plan.name);
-    if !same_plans {
-        return Err("the file would no longer say the same".to_owned());
-    }
-    for (new, old) in read.iter().zip(&examined.plans) {
-        let own = old.plan.name == plan.name;
-        let free = |path: &str| {
-            own && (changes.iter().any(|change| change.path == path)
-                || (path == "hardware.nodes" || path == "hardware.devices")
-                    && changes.iter().any(|change| change.path.starts_with("hardware.")))
-        };
-        if let Some(path) = different(&old.plan, new).find(|path| !free(path)) {
-            let plan = if own { String::new() } else { format!(" of plan `{}`", old.plan.name) };
-            return Err(format!("`{path}`{plan} would change with it"));
-        }
-        let reached = new.training.as_ref().zip(new.hardware.as_ref());
-        let reached = reached.and_then(|(training, hardware)| Strategy::of(training, hardware.devices));
-        if own && reached != Some(*strategy) {
-            return Err("its text has no place for it".to_owned());
-        }
-    }
-    Ok(())
-}
-
-/// The paths whose values differ, without those that both leave out: their defaults follow the strategy.
-fn different<'p>(old: &'p Plan, new: &'p Plan) -> impl Iterator<Item = &'p str> {
-    let lacking = |one: &'p Plan, other: &'p Plan| {
-        one.settings.iter().filter_map(move |setting| {
-            let others = other.setting(&setting.path);
-            let follows = |own: &Setting| matches!(own.origin, Origin::Default(_));
-            let same = others.map(|own| &own.value) == Some(&setting.value)
-                || (follows(setting) && others.is_some_and(follows));
-            (!same).then_some(setting.path.as_str())
-        })
-    };
-    lacking(old, new).chain(lacking(new, old))
-}
-
-/// The plans of a text that stands in for a file; none where it has an error.
-fn read(text: &str, input: &Input) -> (Sources, Vec<Plan>) {
-    let mut sources = Sources::default();
-    let source = Source { name: input.name(), text: text.to_owned(), kind: SourceKind::File };
-    let file: FileId = sources.add(source);
-    let project = Project::of(input);
-    let resolution = resolve(Request {
-        sources: &mut sources,
-        file,
-        path: project.file(),
-        loader: &project,
-        params: &llmplan_analysis::count,
-        set: &[],
-    });
-    let sound = resolution.diagnostics.iter().all(|own| own.severity != Severity::Error);
-    (sources, if sound { resolution.plans } else { Vec::new() })
 }

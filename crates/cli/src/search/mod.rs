@@ -16,8 +16,10 @@ use llmplan_analysis::search::space::offloads;
 use llmplan_analysis::search::{
     Arithmetic, Candidate, Found, Knob, Objective, Options, Space, best, judge, search, workload,
 };
-use llmplan_spec::plan::Plan;
+use llmplan_spec::plan::{BytesConvention, Plan};
 use llmplan_spec::source::Sources;
+use llmplan_spec::units::format::{BytePrefix, quantity};
+use llmplan_spec::units::{Number, Unit};
 use rayon::ThreadPoolBuilder;
 
 use crate::args::{Kept, SearchArgs, Wanted};
@@ -50,13 +52,42 @@ impl Searched {
 /// # Errors
 /// What the plan lacks for it, in a line.
 pub(crate) fn run(plan: &Plan, sources: &Sources, args: &SearchArgs) -> Result<Searched, String> {
-    let objective = objective(args.objective);
     let keep: Vec<Knob> = args.keep.iter().map(|own| knob(*own)).collect();
+    best_of(plan, sources, objective(args.objective), &keep, args.threads.map_or(0, usize::from))
+}
+
+/// The strategy of the shortest step that fits and meets the plan's requirements, in words; `None` where there is none.
+///
+/// # Errors
+/// What the plan lacks for a search, in a line.
+pub(crate) fn shortest(plan: &Plan, sources: &Sources) -> Result<Option<String>, String> {
+    let searched = best_of(plan, sources, Objective::Time, &[], 0)?;
+    let bytes = match plan.convention.bytes {
+        BytesConvention::Decimal => BytePrefix::Decimal,
+        BytesConvention::Binary => BytePrefix::Binary,
+    };
+    Ok(searched.winner().map(|own| {
+        let memory = quantity(Number::Real(own.point.bytes as f64), Unit::BYTES, 4, bytes);
+        format!(
+            "{} a step, {memory}: {}",
+            words::seconds(own.point.seconds),
+            words::brief(&own.point.strategy)
+        )
+    }))
+}
+
+fn best_of(
+    plan: &Plan,
+    sources: &Sources,
+    objective: Objective,
+    keep: &[Knob],
+    threads: usize,
+) -> Result<Searched, String> {
     let graph = lower(&plan.model);
     let workload = workload(plan, &graph)?;
-    let space = Space::of(&plan.model, &workload, objective.varies_devices(), &keep);
+    let space = Space::of(&plan.model, &workload, objective.varies_devices(), keep);
     let engine = Arithmetic::new(workload, &space)?;
-    let threads = ThreadPoolBuilder::new().num_threads(args.threads.map_or(0, usize::from)).build();
+    let threads = ThreadPoolBuilder::new().num_threads(threads).build();
     // Where no thread can be started, this one does it alone.
     let options = Options { prune: true, pool: threads.as_ref().ok() };
     let found = search(&engine, &workload, &space, &Bounds::of(plan), options);

@@ -2,13 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that cannot do its part fails the test")]
 
+mod budget;
 mod catalog;
 mod check;
 mod docs;
 mod explain;
+mod fit;
 mod fmt;
 mod help;
 mod import;
+mod levers;
 mod search;
 mod streams;
 mod support;

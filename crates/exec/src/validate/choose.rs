@@ -238,6 +238,9 @@ fn unknown(training: &Training) -> Option<String> {
         (training.checkpointing == Checkpointing::Modules, "training.checkpointing = modules".to_owned()),
         (training.offload == Offload::Parameters, "training.offload = parameters".to_owned()),
         (training.lora.is_some(), "training.lora".to_owned()),
+        // Learning rate, schedule and study change no cost of a step; what the loss is made of does.
+        (training.recipe.distillation.is_some(), "training.distillation".to_owned()),
+        (training.recipe.z_loss, "training.z_loss = true".to_owned()),
     ]
     .into_iter()
     .find_map(|(asked, attribute)| asked.then_some(attribute))

@@ -1,6 +1,6 @@
 //! How the model is trained.
 
-use super::{LayerChoice, MatmulType, Optimizer, Parallelism, Precision, StateType};
+use super::{LayerChoice, MatmulType, Optimizer, Parallelism, Precision, Recipe, StateType};
 
 /// How the model is trained.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +61,8 @@ pub struct Training {
     pub lora: Option<Lora>,
     /// The factor that the loss is multiplied by before the backward pass, at least 1 (Micikevicius 2018 §3.2).
     pub loss_scale: u64,
+    /// Learning rate and schedule, losses, and the study before the run.
+    pub recipe: Recipe,
     /// Degrees of parallelism.
     pub parallelism: Parallelism,
 }

@@ -194,6 +194,7 @@ impl<'a> Values<'a> {
                 SettingValue::Quantity(Quantity { number: Number::Real(*factor), unit: Unit::NONE })
             }
             Typed::Layers(choice) => SettingValue::Text(super::layers::words(choice)),
+            Typed::Numbers(numbers) => SettingValue::Text(format!("{} numbers", numbers.len())),
             Typed::Lengths(lengths) => match lengths.as_slice() {
                 [length] => {
                     SettingValue::Quantity(Quantity { number: Number::Int(i128::from(*length)), unit })
@@ -268,6 +269,7 @@ impl Paths for Values<'_> {
             Some(Typed::Factor(factor)) => quantity(Number::Real(factor), Unit::NONE),
             Some(Typed::Instead(word)) => Value::Word(word.into()),
             Some(Typed::Layers(choice)) => Value::Word(super::layers::words(&choice).into()),
+            Some(Typed::Numbers(_)) => Value::Word("a list".into()),
             Some(Typed::Lengths(lengths)) => match lengths.as_slice() {
                 [length] => quantity(Number::Int(i128::from(*length)), unit),
                 _ => Value::Word("a list".into()),

@@ -162,6 +162,11 @@ impl Collector<'_> {
             let help = format!("write `{kind} NAME {{ … }}`");
             self.diagnostics.push(Diagnostic::error(Code::MissingName, kind_span, title).help(help));
         }
+        if let Some(name) = block.name
+            && let Some(found) = super::extras::unfit_name(&kind, self.text(name), name)
+        {
+            self.diagnostics.push(found);
+        }
         let mut definition = self.definition(block, schema);
         if kind == "plan" {
             self.plan(block, &mut definition)
@@ -367,7 +372,8 @@ impl Collector<'_> {
         }
         let reserved = match kind {
             "layer" => super::model::is_reserved(name),
-            "class" => false,
+            "class" | "task" => false,
+            "stage" => schema::path(&format!("alignment.{name}")).is_some(),
             _ => schema::path(&format!("data.{name}")).is_some(),
         };
         let plain = name.starts_with(|c: char| c.is_ascii_lowercase())
@@ -378,9 +384,12 @@ impl Collector<'_> {
                 (true, "layer") => {
                     ("is the name of the layers that no `layer` block picks", "full_attention")
                 }
+                (true, "stage") => ("is the name of a quantity of `alignment`", "rl"),
                 (true, _) => ("is the name of an attribute or quantity of `data`", "web_crawl"),
                 (false, "layer") => ("is no name of a layer", "full_attention"),
                 (false, "class") => ("is no name of a class of operators", "ffn_up"),
+                (false, "stage") => ("is no name of a stage", "rl"),
+                (false, "task") => ("is no name of a set of tasks", "err17"),
                 (false, _) => ("is no name of a source", "web_crawl"),
             };
             self.diagnostics.push(

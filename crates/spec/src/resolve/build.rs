@@ -1,10 +1,14 @@
 //! A draft with its values: the typed plan. Consistency of shapes is checked here, with both places shown.
 
+mod alignment;
+mod budget;
+mod data;
 mod device;
+mod inference;
+mod law;
 mod measurement;
+mod recipe;
 mod training;
-
-use std::collections::BTreeMap;
 
 use super::attributes::Values;
 use super::conditions::requirements;
@@ -23,17 +27,34 @@ pub(super) fn plan(
     draft: Draft,
     files: &Files,
     sources: &Sources,
+    laws: &[Law],
     params: &dyn Fn(&Model) -> Option<(u128, u128)>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Plan> {
     let values = Values::new(&draft, params);
     let mut builder = Builder { names: Names::new(files, draft.span), values, failed: false };
-    let plan = builder.plan();
+    let plan = builder.plan(laws);
     let Builder { values, names, failed } = builder;
     diagnostics.extend(values.found);
     let mut plan = plan.filter(|_| !failed)?;
     plan.requirements = requirements(&draft, &names, sources, diagnostics)?;
     Some(plan)
+}
+
+/// A law of a draft that has nothing else; `None` where something is wrong, which is then among the diagnostics.
+pub(super) fn law(
+    draft: Draft,
+    files: &Files,
+    params: &dyn Fn(&Model) -> Option<(u128, u128)>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Law> {
+    let values = Values::new(&draft, params);
+    let mut builder = Builder { names: Names::new(files, draft.span), values, failed: false };
+    let law = builder.law();
+    let Builder { values, .. } = builder;
+    let sound = values.found.is_empty();
+    diagnostics.extend(values.found);
+    law.filter(|_| sound)
 }
 
 struct Builder<'a> {
@@ -43,15 +64,15 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn plan(&mut self) -> Option<Plan> {
+    fn plan(&mut self, laws: &[Law]) -> Option<Plan> {
         let draft = self.values.draft;
         for kind in draft.parts.keys() {
             if let Some(schema) = schema::block(kind) {
-                self.visit(schema, (*kind).to_owned(), kind == &"data");
+                self.visit(schema, (*kind).to_owned());
             }
         }
         if let Some(schema) = schema::block("convention") {
-            self.visit(schema, "convention".to_owned(), false);
+            self.visit(schema, "convention".to_owned());
         }
         let model = model(&mut self.values, &mut self.names);
         shapes::norm(&mut self.values, &mut self.names);
@@ -62,6 +83,11 @@ impl Builder<'_> {
         let data = if has("data") { self.data() } else { None };
         let hardware = if has("hardware") { self.hardware() } else { None };
         let training = if has("training") { self.training() } else { None };
+        let inference = if has("inference") { self.inference() } else { None };
+        let alignment = if has("alignment") { self.alignment() } else { None };
+        let budget = if has("budget") { self.budget() } else { None };
+        let law = self.law();
+        let gains = self.gains();
         let convention = self.convention();
         self.degrees();
         if let (Some(hardware), Some(training)) = (&hardware, &training) {
@@ -69,7 +95,10 @@ impl Builder<'_> {
         }
         let complete = (!has("data") || data.is_some())
             && (!has("hardware") || hardware.is_some())
-            && (!has("training") || training.is_some());
+            && (!has("training") || training.is_some())
+            && (!has("inference") || inference.is_some())
+            && (!has("alignment") || alignment.is_some())
+            && (!has("budget") || budget.is_some());
         self.failed |= !complete || !self.values.found.is_empty();
         let mut settings = std::mem::take(&mut self.values.settings);
         settings.sort_by(|a, b| a.path.cmp(&b.path));
@@ -81,6 +110,12 @@ impl Builder<'_> {
             data,
             hardware,
             training,
+            inference,
+            alignment,
+            budget,
+            law: law?,
+            laws: laws.to_vec(),
+            gains: gains?,
             convention,
             requirements: Vec::new(),
             settings,
@@ -89,7 +124,7 @@ impl Builder<'_> {
     }
 
     /// Asks for every attribute of a block, so that all of them are judged; required ones must be there.
-    fn visit(&mut self, schema: &'static BlockSchema, prefix: String, with_sources: bool) {
+    fn visit(&mut self, schema: &'static BlockSchema, prefix: String) {
         for attribute in schema.attributes {
             let path = format!("{prefix}.{}", attribute.name);
             let value = self.values.get(&mut self.names, &path);
@@ -109,12 +144,17 @@ impl Builder<'_> {
                 Naming::Never => {
                     let path = format!("{prefix}.{}", nested.kind);
                     if nested.presence == Presence::Always || self.values.draft.declares(&path) {
-                        self.visit(nested, path, false);
+                        self.visit(nested, path);
                     }
                 }
-                _ if with_sources => {
-                    for source in &self.values.draft.sources {
-                        self.visit(nested, format!("{prefix}.{source}"), false);
+                Naming::Required => {
+                    let names = match prefix.as_str() {
+                        "data" => &self.values.draft.sources,
+                        "alignment" => &self.values.draft.steps,
+                        _ => continue,
+                    };
+                    for name in names {
+                        self.visit(nested, format!("{prefix}.{name}"));
                     }
                 }
                 _ => {}
@@ -163,55 +203,6 @@ impl Builder<'_> {
         self.values.draft.parts.get(kind).cloned().flatten()
     }
 
-    fn data(&mut self) -> Option<Data> {
-        let draft = self.values.draft;
-        let mut staged: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
-        for path in &draft.stages {
-            staged.entry(path.split('.').nth(1).unwrap_or_default()).or_default().push(path);
-        }
-        let mut sources = Vec::new();
-        for name in &draft.sources {
-            let prefix = format!("data.{name}.");
-            let mut stages = Vec::new();
-            for path in staged.get(name.as_str()).into_iter().flatten() {
-                stages.push((path[prefix.len()..].to_owned(), self.share(path)?));
-            }
-            sources.push(DataSource {
-                name: name.clone(),
-                raw: self.count(&format!("{prefix}raw"))?,
-                stages,
-                weight: self.share(&format!("{prefix}weight"))?,
-            });
-        }
-        let total: f64 = sources.iter().map(|source| source.weight).sum();
-        if !sources.is_empty() && (total - 1.0).abs() > 1e-9 {
-            let place = |source: &DataSource| {
-                draft.attributes.get(&format!("data.{}.weight", source.name)).map(|attribute| attribute.span)
-            };
-            let mut places = sources.iter().rev().filter_map(place);
-            let span = places.next().unwrap_or(draft.span);
-            let percent = crate::units::format::percent(total);
-            let mut diagnostic = Diagnostic::error(
-                Code::WeightsDoNotSum,
-                span,
-                format!("the weights sum to {percent}, not to 100%"),
-            );
-            // A sum that a person can follow; beyond that the number of terms says enough.
-            if sources.len() <= 12 {
-                let terms: Vec<String> =
-                    sources.iter().map(|source| crate::units::format::percent(source.weight)).collect();
-                diagnostic = diagnostic.note(format!("{} = {percent}", terms.join(" + ")));
-                for other in places {
-                    diagnostic = diagnostic.also(other, "");
-                }
-            } else {
-                diagnostic = diagnostic.note(format!("{} sources", sources.len()));
-            }
-            self.values.found.push(diagnostic);
-        }
-        Some(Data { name: self.part("data"), tokens: self.count("data.tokens")?, sources })
-    }
-
     fn hardware(&mut self) -> Option<Hardware> {
         let draft = self.values.draft;
         let (nodes, devices) = ("hardware.nodes", "hardware.devices");
@@ -225,7 +216,7 @@ impl Builder<'_> {
             return None;
         }
         if let Some(schema) = schema::block("device") {
-            self.visit(schema, "device".to_owned(), false);
+            self.visit(schema, "device".to_owned());
         }
         let per_node = self.count("device.devices_per_node")?;
         let (hosts, total) = (self.count(nodes)?, self.count(devices)?);

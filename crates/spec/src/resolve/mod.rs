@@ -5,6 +5,8 @@ mod blocks;
 mod build;
 mod check;
 mod conditions;
+mod devices;
+mod extras;
 mod files;
 mod layers;
 mod misplaced;
@@ -17,8 +19,10 @@ mod variants;
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::limits;
 use crate::loader::Loader;
-use crate::plan::{Model, Plan};
+use crate::plan::{Law, Model, Plan};
 use crate::source::{FileId, Sources};
+
+pub use extras::is_law_name;
 
 /// What to resolve, and with whose help.
 pub struct Request<'a> {
@@ -50,6 +54,16 @@ pub struct Resolution {
 
 /// Resolves a file to its plans.
 pub fn resolve(request: Request<'_>) -> Resolution {
+    resolved(request, None)
+}
+
+/// Resolves a file again, with other overrides. `laws` are those of a plan that it had before: nothing but an override
+/// of `law` itself changes them, and building them takes as long as all the rest of a small plan.
+pub fn resolve_again(request: Request<'_>, laws: &[Law]) -> Resolution {
+    resolved(request, Some(laws))
+}
+
+fn resolved(request: Request<'_>, laws: Option<&[Law]>) -> Resolution {
     let Request { sources, file, path, loader, params, set } = request;
     let mut diagnostics = Vec::new();
     let overrides = files::read_overrides(sources, set, &mut diagnostics);
@@ -59,7 +73,7 @@ pub fn resolve(request: Request<'_>) -> Resolution {
     let parsed = !diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     let mut plans = Vec::new();
     if parsed {
-        plans = plans::assemble(&mut files, &overrides, sources, params, &mut diagnostics);
+        plans = plans::assemble(&mut files, &overrides, sources, params, laws, &mut diagnostics);
     }
     if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
         plans.clear();

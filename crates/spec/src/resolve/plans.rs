@@ -11,12 +11,14 @@ use super::variants::variants;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::expr::{Expr, Node, Op};
 use crate::limits;
-use crate::plan::{Model, Plan};
+use crate::plan::{Law, Model, Plan};
 use crate::schema::{self, Type, suggest};
 use crate::source::{Sources, Span};
 
 /// The kinds of block that a plan has one of each.
-const PARTS: [&str; 4] = ["model", "data", "hardware", "training"];
+const PARTS: [&str; 8] = ["model", "data", "hardware", "training", "inference", "alignment", "budget", "law"];
+/// The law of a plan that neither has nor picks one.
+const LAW: &str = "chinchilla_refit";
 
 /// A plan before its values are known: whole paths and what they are set to.
 #[derive(Clone, Debug)]
@@ -33,6 +35,14 @@ pub(super) struct Draft {
     pub(super) layers: Vec<String>,
     /// The `class` blocks of the measurement, in order.
     pub(super) classes: Vec<String>,
+    /// The `stage` blocks of the alignment, in order.
+    pub(super) steps: Vec<String>,
+    /// The `task` blocks of the law, in order.
+    pub(super) tasks: Vec<String>,
+    /// The `gain` blocks of the file, in order.
+    pub(super) gains: Vec<String>,
+    /// The device that the model is served on, where it is not the hardware's: attributes of a draft of its own.
+    pub(super) serving: Option<Box<Draft>>,
     /// Nested blocks that were written, empty ones too, by their paths.
     pub(super) opened: BTreeSet<String>,
     /// Stages of data sources, as whole paths, in order.
@@ -79,25 +89,37 @@ pub(super) fn assemble(
     overrides: &[Override],
     sources: &mut Sources,
     params: &dyn Fn(&Model) -> Option<(u128, u128)>,
+    known: Option<&[Law]>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Plan> {
     let drafts =
         Assembler { files: &mut *files, sources: &mut *sources, overrides, diagnostics: &mut *diagnostics }
             .drafts();
+    if drafts.is_empty() {
+        return Vec::new();
+    }
+    let laws: Vec<Law> = match known {
+        Some(laws) => laws.to_vec(),
+        None => {
+            let own = &mut *diagnostics;
+            let laws = Assembler { files, sources, overrides, diagnostics: own }.laws();
+            laws.into_iter().filter_map(|draft| build::law(draft, files, params, diagnostics)).collect()
+        }
+    };
     let mut plans = Vec::new();
     for draft in drafts {
         for variant in variants(draft, files, sources, diagnostics) {
-            plans.extend(build::plan(variant, files, sources, params, diagnostics));
+            plans.extend(build::plan(variant, files, sources, &laws, params, diagnostics));
         }
     }
     plans
 }
 
-struct Assembler<'a> {
-    files: &'a mut Files,
-    sources: &'a mut Sources,
+pub(super) struct Assembler<'a> {
+    pub(super) files: &'a mut Files,
+    pub(super) sources: &'a mut Sources,
     overrides: &'a [Override],
-    diagnostics: &'a mut Vec<Diagnostic>,
+    pub(super) diagnostics: &'a mut Vec<Diagnostic>,
 }
 
 impl Assembler<'_> {
@@ -246,19 +268,7 @@ impl Assembler<'_> {
                 }
             }
         }
-        let mut draft = Draft {
-            name,
-            span,
-            parts: BTreeMap::new(),
-            attributes: BTreeMap::new(),
-            sources: Vec::new(),
-            layers: Vec::new(),
-            classes: Vec::new(),
-            opened: BTreeSet::new(),
-            stages: Vec::new(),
-            conditions: Vec::new(),
-            variant: Vec::new(),
-        };
+        let mut draft = Draft::new(name, span);
         let mut sound = true;
         for kind in PARTS {
             let block = match picks.get(kind) {
@@ -281,6 +291,10 @@ impl Assembler<'_> {
                 },
                 None => self.sole(kind, &mut sound),
             };
+            let block = match block {
+                None if kind == "law" && sound => self.find(kind, LAW, span.file, span),
+                block => block,
+            };
             if let Some((file, index)) = block {
                 let merged = self.flattened(file, index)?;
                 draft.parts.insert(kind, merged.name.clone().map(|(name, _)| name));
@@ -297,12 +311,13 @@ impl Assembler<'_> {
             return None;
         }
         self.conventions(&mut draft);
+        self.gains(&mut draft)?;
         for change in changes {
             if !self.change(&mut draft, change) {
                 return None;
             }
         }
-        if !self.device(&mut draft) || !self.measurement(&mut draft) {
+        if !self.device(&mut draft) || !self.serving(&mut draft) || !self.measurement(&mut draft) {
             return None;
         }
         let file = self.files.files.first()?;
@@ -326,7 +341,7 @@ impl Assembler<'_> {
     }
 
     /// A block by kind and name: of the file, of its imports, of the catalog.
-    fn find(
+    pub(super) fn find(
         &mut self,
         kind: &'static str,
         name: &str,
@@ -373,7 +388,7 @@ impl Assembler<'_> {
     }
 
     /// A block with everything it takes from those it extends.
-    fn flattened(&mut self, file: usize, index: usize) -> Option<BlockDef> {
+    pub(super) fn flattened(&mut self, file: usize, index: usize) -> Option<BlockDef> {
         let mut block = self.files.files[file].blocks[index].clone();
         let kind = block.schema.kind;
         let mut members = vec![block.name.as_ref().map_or_else(|| kind.to_owned(), |(name, _)| name.clone())];
@@ -480,57 +495,6 @@ impl Assembler<'_> {
         draft.attributes.insert(change.path.clone(), change);
         true
     }
-
-    /// The device that the hardware names.
-    fn device(&mut self, draft: &mut Draft) -> bool {
-        let Some(device) = draft.attributes.get("hardware.device") else { return true };
-        let names: Vec<(String, Span)> = match elements(&device.value) {
-            Some(list) => list
-                .iter()
-                .filter_map(|element| element.as_name().map(|(name, span)| (name.to_owned(), span)))
-                .collect(),
-            None => device.value.as_name().map(|(name, span)| (name.to_owned(), span)).into_iter().collect(),
-        };
-        // With a list of devices each variant takes its own; the first is taken here to find mistakes once.
-        let mut sound = true;
-        for (at, (name, place)) in names.iter().enumerate() {
-            match self
-                .find("device", name, draft.span.file, *place)
-                .and_then(|(file, index)| self.flattened(file, index))
-            {
-                Some(block) => {
-                    let several = names.len() > 1;
-                    let prefix = |kind: &str| if several { format!("{kind}@{at}") } else { kind.to_owned() };
-                    let generation = self.generation(draft, &block);
-                    let overridden = draft.attributes.clone();
-                    draft.take(&prefix("device"), block);
-                    match generation {
-                        Some(generation) => draft.take(&prefix("generation"), generation),
-                        None => sound = false,
-                    }
-                    draft.attributes.extend(overridden);
-                }
-                None => sound = false,
-            }
-        }
-        sound
-    }
-
-    /// The generation that a device names, or the plan for it, or the default.
-    fn generation(&mut self, draft: &Draft, device: &BlockDef) -> Option<BlockDef> {
-        let own = || device.attributes.iter().find(|attribute| attribute.path == "generation");
-        let named = draft.attributes.get("device.generation").or_else(own);
-        let (name, place) = match named.map(|attribute| attribute.value.as_name()) {
-            Some(named) => named?,
-            None => match schema::declared("device.generation")?.default {
-                schema::Default::Value(name, _) => (name, draft.span),
-                _ => return None,
-            },
-        };
-        let (name, from) = (name.to_owned(), named.map_or(draft.span.file, |attribute| attribute.span.file));
-        let (file, index) = self.find("generation", &name, from, place)?;
-        self.flattened(file, index)
-    }
 }
 
 impl Assembler<'_> {
@@ -545,8 +509,29 @@ impl Assembler<'_> {
 }
 
 impl Draft {
+    /// A draft that says nothing yet.
+    pub(super) fn new(name: String, span: Span) -> Draft {
+        Draft {
+            name,
+            span,
+            parts: BTreeMap::new(),
+            attributes: BTreeMap::new(),
+            sources: Vec::new(),
+            layers: Vec::new(),
+            classes: Vec::new(),
+            steps: Vec::new(),
+            tasks: Vec::new(),
+            gains: Vec::new(),
+            serving: None,
+            opened: BTreeSet::new(),
+            stages: Vec::new(),
+            conditions: Vec::new(),
+            variant: Vec::new(),
+        }
+    }
+
     /// Takes a block's attributes under their whole paths.
-    fn take(&mut self, kind: &str, block: BlockDef) {
+    pub(super) fn take(&mut self, kind: &str, block: BlockDef) {
         for attribute in block.attributes {
             let path = format!("{kind}.{}", attribute.path);
             if std::ptr::eq(attribute.ty, &STAGE) {
@@ -559,6 +544,8 @@ impl Draft {
         match kind {
             "model" => self.layers.extend(names),
             "hardware.measured" => self.classes.extend(names),
+            "alignment" => self.steps.extend(names),
+            "law" => self.tasks.extend(names),
             _ => self.sources.extend(names),
         }
     }

@@ -177,6 +177,7 @@ pub(super) enum Typed {
     Factor(f64),
     Layers(LayerChoice),
     Lengths(Vec<u64>),
+    Numbers(Vec<f64>),
     Share(f64),
     Word(String),
     Flag(bool),
@@ -268,6 +269,7 @@ fn convert(value: Value, ty: &Type, span: Span) -> Result<Typed, Diagnostic> {
     match (ty, value) {
         (Type::Layers, value) => super::layers::choice(value, span),
         (Type::Lengths, Value::List(values)) => lengths(values, span),
+        (Type::Numbers, Value::List(values)) => numbers(values, span),
         (Type::File(_), Value::List(_)) => {
             Err(Diagnostic::error(Code::ListNotAllowed, span, "a list cannot stand here")
                 .help("one file is cited: write a `plan` for each, with `hardware.measured = …` in it"))
@@ -360,6 +362,22 @@ fn lengths(values: Vec<Value>, span: Span) -> Result<Typed, Diagnostic> {
     }
 }
 
+/// Plain numbers, one after another.
+fn numbers(values: Vec<Value>, span: Span) -> Result<Typed, Diagnostic> {
+    let mut numbers = Vec::with_capacity(values.len());
+    for value in values {
+        match value {
+            Value::Quantity { number: Some(number), unit: Unit::NONE, .. } => numbers.push(number.real()),
+            Value::Quantity { number: None, unit: Unit::NONE, .. } => return Ok(Typed::Unknown),
+            value => {
+                return Err(Diagnostic::error(Code::TypeMismatch, span, "the list has plain numbers only")
+                    .label(format!("one of them is {}", value.describe())));
+            }
+        }
+    }
+    Ok(Typed::Numbers(numbers))
+}
+
 fn mismatch(unit: Unit, ty: &Type, span: Span) -> Diagnostic {
     let bare = unit == Unit::NONE;
     let code = if bare { Code::MissingUnit } else { Code::UnitMismatch };
@@ -407,7 +425,10 @@ fn share(number: Number, positive: bool, span: Span) -> Result<f64, Diagnostic> 
 
 /// Whether a list of values means one plan for each.
 pub(super) fn sweeps(ty: &Type) -> bool {
-    !matches!(ty, Type::Text | Type::File(_) | Type::Date | Type::Keep | Type::Layers | Type::Lengths)
+    !matches!(
+        ty,
+        Type::Text | Type::File(_) | Type::Date | Type::Keep | Type::Layers | Type::Lengths | Type::Numbers
+    )
 }
 
 /// The elements of a list, each an expression of its own; `None` where the expression is no list.

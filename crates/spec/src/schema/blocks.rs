@@ -1,7 +1,12 @@
 //! The blocks and attributes of the language.
 
+use super::alignment::ALIGNMENT;
+use super::budget::{BUDGET, GAIN};
+use super::data::DATA;
 use super::device::DEVICE;
 use super::generation::GENERATION;
+use super::inference::INFERENCE;
+use super::law::LAW;
 use super::measurement::MEASUREMENT;
 use super::model::MODEL;
 use super::operation;
@@ -13,47 +18,7 @@ use crate::units::{Noun, Unit};
 /// statements of their own.
 pub static BLOCKS: &[BlockSchema] = &[
     MODEL,
-    BlockSchema {
-        kind: "data",
-        doc: "What the run consumes and where it comes from.",
-        naming: Naming::Optional,
-        presence: Presence::Always,
-        attributes: &[Attribute {
-            symbol: Some("D"),
-            aliases: &["train_tokens", "num_tokens", "total_tokens", "n_tokens"],
-            ..count(
-                "tokens",
-                Some(Noun::Tokens),
-                1,
-                Default::Required,
-                "Tokens that training consumes, repeats counted.",
-            )
-        }],
-        blocks: &[BlockSchema {
-            kind: "source",
-            doc: "One source of tokens. Each attribute that is not in this table names a stage: `filter = keep 50%`, in order.",
-            naming: Naming::Required,
-            presence: Presence::Always,
-            attributes: &[
-                Attribute {
-                    aliases: &["size", "tokens", "total"],
-                    ..count("raw", Some(Noun::Tokens), 1, Default::Required, "Tokens before the first stage.")
-                },
-                Attribute {
-                    aliases: &["ratio", "proportion", "share", "probability"],
-                    ..attribute(
-                        "weight",
-                        Type::Share { positive: false },
-                        Default::Required,
-                        "Share of the run's tokens that come from it; the weights of all sources sum to 100%.",
-                    )
-                },
-            ],
-            blocks: &[],
-            aliases: &["dataset", "corpus"],
-        }],
-        aliases: &["dataset", "corpus"],
-    },
+    DATA,
     DEVICE,
     GENERATION,
     MEASUREMENT,
@@ -135,6 +100,11 @@ pub static BLOCKS: &[BlockSchema] = &[
         aliases: &["cluster", "compute", "gpus", "infrastructure"],
     },
     TRAINING,
+    INFERENCE,
+    ALIGNMENT,
+    BUDGET,
+    LAW,
+    GAIN,
     BlockSchema {
         kind: "convention",
         doc: "What FLOPs, parameters and bytes are taken to mean. A multiply-add is always 2 FLOP.",
@@ -191,6 +161,15 @@ pub static BLOCKS: &[BlockSchema] = &[
             reference("data", "The data, by name."),
             reference("hardware", "The hardware, by name."),
             reference("training", "The training, by name."),
+            reference("inference", "The serving, by name."),
+            reference("alignment", "The alignment, by name."),
+            reference("budget", "The budget, by name."),
+            attribute(
+                "law",
+                Type::Reference("law"),
+                Default::Absent("the file's own, where it has just one, else `chinchilla_refit`"),
+                "The scaling law, by name.",
+            ),
         ],
         blocks: &[],
         aliases: &["variant", "scenario", "experiment"],

@@ -1,5 +1,11 @@
 //! The quantities that are computed: one vocabulary for `require`, reports, JSON and `explain`.
 
+mod alignment;
+mod budget;
+mod efficiency;
+mod inference;
+mod scaling;
+
 use super::Derived;
 use crate::units::{Dimension, Noun, Unit};
 
@@ -34,7 +40,14 @@ const CARBON: Unit = Unit { dimension: Dimension::CARBON, noun: None };
 const DEVICE_TIME: Unit = Unit { noun: Some(Noun::Devices), ..Unit::TIME };
 
 /// Every derived quantity, in the order of the reference.
-pub static DERIVED: &[Derived] = &[
+pub fn all_derived() -> impl Iterator<Item = &'static Derived> {
+    [RUNS, efficiency::ROWS, scaling::ROWS, budget::ROWS, inference::ROWS, alignment::ROWS]
+        .into_iter()
+        .flatten()
+}
+
+/// Model, memory and run.
+static RUNS: &[Derived] = &[
     row("model.params", Unit::PARAMS, "all parameters, each once", &[]),
     row("model.active_params", Unit::PARAMS, "parameters that one token passes through", &[]),
     row(

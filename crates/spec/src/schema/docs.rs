@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    Attribute, BLOCKS, BlockSchema, DERIVED, Default, Derived, Naming, Presence, Type, declared, derived,
+    Attribute, BLOCKS, BlockSchema, Default, Derived, Naming, Presence, Type, all_derived, declared, derived,
     suggest, symbol,
 };
 use crate::codes::Code;
@@ -85,7 +85,7 @@ pub fn topics() -> Vec<String> {
         let name = if schema.naming == Naming::Keyed { ".*" } else { "" };
         topics.extend(schema.attributes.iter().map(|attribute| format!("{path}{name}.{}", attribute.name)));
     });
-    topics.extend(DERIVED.iter().map(|derived| derived.path.to_owned()));
+    topics.extend(all_derived().map(|derived| derived.path.to_owned()));
     topics
 }
 
@@ -218,7 +218,7 @@ fn quantities() -> String {
         "Computed, never set. They may be used in `require`, in `prefer`, and in a `let` that only those use; \
          `model.params` and `model.active_params` also in attributes. `*` stands for the name of a source, of a kind of layer or of a part of the forward pass.\n\n",
     );
-    for derived in DERIVED {
+    for derived in all_derived() {
         let _ = writeln!(
             text,
             "- `{}`{}, {}: {}.{}",
@@ -372,7 +372,7 @@ mod tests {
     #[test]
     fn the_reference_names_everything() {
         let reference = reference();
-        for derived in DERIVED {
+        for derived in all_derived() {
             assert!(reference.contains(&format!("- `{}`", derived.path)), "{}", derived.path);
         }
         each_block(&mut |path, schema| {

@@ -1,22 +1,28 @@
 //! The one table of the language: every block, attribute and derived quantity with its type, default, meaning and
 //! source. It drives checking, defaults, did-you-mean, completion, `llmplan docs` and the reference in `docs/`.
 
+mod alignment;
 mod blocks;
+mod budget;
+mod data;
 mod derived;
 mod device;
 pub mod docs;
 mod generation;
+mod inference;
+mod law;
 mod layer;
 mod measurement;
 mod model;
 mod operation;
 mod parallelism;
+mod recipe;
 mod recurrent;
 pub mod suggest;
 mod training;
 
 pub use blocks::BLOCKS;
-pub use derived::DERIVED;
+pub use derived::all_derived;
 
 use crate::units::{Noun, Unit};
 
@@ -99,6 +105,8 @@ pub enum Type {
     CountOr(Option<Noun>, &'static str),
     /// A plain number, at least the one given and above zero.
     Factor(f64),
+    /// A list of plain numbers of any sign, that is no sweep.
+    Numbers,
     /// Some of a model's layers: `every 6`, `first 3`, `3..60`, `[0, 5]`. A list is no sweep here.
     Layers,
     /// One count of tokens, or a list of them that is no sweep.
@@ -194,7 +202,7 @@ impl Type {
             Type::CountOr(noun, _) => Some(Unit { noun: *noun, ..Unit::NONE }),
             Type::Lengths => Some(Unit::TOKENS),
             Type::Share { .. } | Type::Keep | Type::Factor(_) => Some(Unit::NONE),
-            Type::Layers => None,
+            Type::Layers | Type::Numbers => None,
             Type::Choice(_) | Type::Flag | Type::Reference(_) | Type::Text | Type::File(_) | Type::Date => {
                 None
             }
@@ -217,6 +225,7 @@ impl Type {
             }
             Type::Factor(min) if *min > 0.0 => format!("a plain number, at least {min}"),
             Type::Factor(_) => "a plain number above 0".to_owned(),
+            Type::Numbers => "a list of plain numbers, such as `[0.1, -0.2]`".to_owned(),
             Type::Layers => {
                 "layers, such as `every 6`, `every 8 from 4`, `first 3`, `last 1`, `3..60`, `[0, 5]`"
                     .to_owned()
@@ -231,7 +240,10 @@ impl Type {
                 suggest::one_of(&words)
             }
             Type::Flag => "`true` or `false`".to_owned(),
-            Type::Reference(kind) => format!("the name of a {kind}"),
+            Type::Reference(kind) => {
+                let article = if kind.starts_with(['a', 'i']) { "an" } else { "a" };
+                format!("the name of {article} {kind}")
+            }
             Type::Text => "a text in double quotes".to_owned(),
             Type::File(kind) => {
                 format!("the path of a file with one `{kind}` block, in double quotes")
@@ -277,6 +289,10 @@ pub fn declared(path: &str) -> Option<&'static Attribute> {
     let mut segments = path.split('.');
     let mut schema = block(segments.next()?)?;
     let mut segment = segments.next()?;
+    // Several of a kind count for a plan: `gain.muon.compute`.
+    if schema.kind == "gain" {
+        segment = segments.next().unwrap_or(segment);
+    }
     while let Some(next) = segments.next() {
         schema = schema
             .block(segment)
@@ -317,12 +333,15 @@ pub fn symbol(path: &str) -> Option<&'static str> {
 
 /// The derived quantity behind a path.
 pub fn derived(path: &str) -> Option<&'static Derived> {
-    DERIVED.iter().find(|derived| {
-        let mut pattern = derived.path.split('.');
+    let matches = |pattern: &str| {
+        let mut pattern = pattern.split('.');
         path.split('.')
             .all(|segment| pattern.next().is_some_and(|expected| expected == "*" || expected == segment))
             && pattern.next().is_none()
-    })
+    };
+    // Every number of a report is looked up here, and few paths have a place for names.
+    all_derived()
+        .find(|derived| derived.path == path || (derived.path.contains('*') && matches(derived.path)))
 }
 
 #[cfg(test)]
@@ -356,7 +375,7 @@ mod tests {
 
     #[test]
     fn no_path_is_both_declared_and_derived() {
-        for derived in DERIVED {
+        for derived in all_derived() {
             assert!(declared(derived.path).is_none(), "{}", derived.path);
         }
     }

@@ -1,6 +1,6 @@
 //! Did-you-mean: the nearest known name, and what other tools call the same thing.
 
-use super::{Attribute, BLOCKS, BlockSchema, DERIVED};
+use super::{Attribute, BLOCKS, BlockSchema, all_derived};
 use crate::units::{Unit, table};
 
 /// The candidate nearest to a name, if one is near enough: edit distance at most a third of its length, and at most 3;
@@ -119,7 +119,7 @@ pub fn paths() -> Vec<String> {
         collect(block, in_paths(block.kind), &mut paths);
     }
     paths.extend(
-        DERIVED.iter().filter(|derived| !derived.path.contains('*')).map(|derived| derived.path.to_owned()),
+        all_derived().filter(|derived| !derived.path.contains('*')).map(|derived| derived.path.to_owned()),
     );
     paths
 }

@@ -2,6 +2,7 @@
 
 use super::blocks::{attribute, count, flag};
 use super::parallelism::PARALLELISM;
+use super::recipe;
 use super::{Attribute, BlockSchema, Default, Naming, Presence, Type};
 use crate::units::{Noun, Unit};
 
@@ -333,8 +334,16 @@ pub(super) const TRAINING: BlockSchema = BlockSchema {
                  fp16 (Micikevicius 2018 §3.2). No number of the report depends on it; `llmplan validate` trains with it.",
             )
         },
+        recipe::LEARNING_RATE,
+        recipe::SCHEDULE,
+        recipe::WARMUP,
+        recipe::COOLDOWN,
+        recipe::Z_LOSS,
+        recipe::RECIPE_YEAR,
+        recipe::RECIPE_BASE,
+        recipe::RECIPE_DOUBLING,
     ],
-    blocks: &[RECOMPUTE, LORA, PARALLELISM],
+    blocks: &[RECOMPUTE, LORA, PARALLELISM, recipe::DISTILLATION, recipe::SWEEP],
     aliases: &["train", "trainer", "pretraining"],
 };
 

@@ -116,6 +116,8 @@ pub fn literal(count: u128) -> String {
 pub fn percent(share: f64) -> String {
     let percent = share * 100.0;
     let text = match percent.abs() {
+        // Long numbers of percent are no easier to read, and break tables.
+        size if size >= 1e7 => scientific(percent, 3),
         size if size >= 9.95 || size == 0.0 => trimmed(percent, 1),
         size if size >= 0.01 => trimmed(percent, 2),
         _ => format!("{}", round(percent, 2)),
@@ -163,6 +165,10 @@ fn count(value: f64, digits: usize) -> String {
 }
 
 fn money(dollars: f64, digits: usize) -> String {
+    // What one sample or token costs.
+    if dollars > 0.0 && dollars < 0.01 {
+        return format!("${}", plain(dollars, digits.min(3)));
+    }
     if dollars < 100.0 {
         return format!("${dollars:.2}");
     }
@@ -199,7 +205,13 @@ fn pick<'t>(value: f64, prefixes: &[(f64, &'t str)]) -> (f64, &'t str) {
     fitting.or(prefixes.first()).copied().unwrap_or((1.0, ""))
 }
 
+/// What stands for a number that a float cannot hold: no report has a word that no plan can.
+const TOO_LARGE: &str = "over 1.7e308";
+
 fn scientific(value: f64, digits: usize) -> String {
+    if value.is_infinite() {
+        return TOO_LARGE.to_owned();
+    }
     let text = format!("{value:.*e}", digits.saturating_sub(1));
     match text.split_once('e') {
         Some((mantissa, exponent)) if mantissa.contains('.') => {
@@ -210,6 +222,9 @@ fn scientific(value: f64, digits: usize) -> String {
 }
 
 fn trimmed(value: f64, places: usize) -> String {
+    if value.is_infinite() {
+        return TOO_LARGE.to_owned();
+    }
     let text = format!("{value:.places$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
@@ -266,6 +281,7 @@ mod tests {
         assert_eq!(show(-41_000.0, Unit::MONEY), "-$41k");
         assert_eq!(show(0.0, Unit::BYTES), "0 bytes");
         assert_eq!(show(2.5e-7, Unit::NONE), "2.5e-7");
+        assert_eq!(show(f64::INFINITY, Unit::TOKENS), "over 1.7e308 tokens");
         let carbon = Unit { dimension: Dimension { carbon: 1, joule: -1, ..Dimension::NONE }, noun: None };
         assert_eq!(show(0.42 / 3.6e6, carbon), "0.42 kgCO2 / kWh");
         let storage = Dimension { dollar: 1, byte: -1, second: -1, ..Dimension::NONE };
@@ -280,6 +296,9 @@ mod tests {
         assert_eq!(percent(0.9731), "97.3%");
         assert_eq!(percent(0.00041), "0.04%");
         assert_eq!(percent(0.0), "0%");
+        assert_eq!(percent(14.358), "1435.8%");
+        assert_eq!(percent(2_804_679.631), "2.8e8%");
+        assert_eq!(percent(f64::INFINITY), "over 1.7e308%");
         assert_eq!(signed_percent(0.025), "+2.5%");
         assert_eq!(signed_percent(-0.0001), "-0.01%");
         assert_eq!(grouped(124_439_808), "124,439,808");

@@ -47,7 +47,7 @@ impl Builder<'_> {
     /// What the device reaches of its figures.
     fn generation(&mut self) -> Option<Generation> {
         if let Some(schema) = schema::block("generation") {
-            self.visit(schema, "generation".to_owned(), false);
+            self.visit(schema, "generation".to_owned());
         }
         let mut share = |name: &str| self.share(&format!("generation.{name}"));
         let (matmul, matmul_fp8, matmul_fp4) = (share("matmul")?, share("matmul_fp8")?, share("matmul_fp4")?);
@@ -119,7 +119,7 @@ impl Builder<'_> {
     }
 
     /// Whole bytes: of `2.3 GiB` a fraction of one is left out.
-    fn bytes(&mut self, path: &str) -> Option<u64> {
+    pub(super) fn bytes(&mut self, path: &str) -> Option<u64> {
         match self.get(path) {
             Some(Typed::Amount(number)) => match number.count() {
                 Some(bytes) => u64::try_from(bytes).ok(),

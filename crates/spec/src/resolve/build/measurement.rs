@@ -14,7 +14,7 @@ impl Builder<'_> {
     pub(super) fn measurement(&mut self) -> Option<Option<Measurement>> {
         let Some(cited) = self.values.place(PREFIX) else { return Some(None) };
         if let Some(schema) = schema::block("measurement") {
-            self.visit(schema, PREFIX.to_owned(), false);
+            self.visit(schema, PREFIX.to_owned());
         }
         let draft = self.values.draft;
         let mut classes = Vec::new();
@@ -78,7 +78,7 @@ impl Builder<'_> {
         );
     }
 
-    fn text(&mut self, path: &str) -> Option<String> {
+    pub(super) fn text(&mut self, path: &str) -> Option<String> {
         match self.get(path) {
             Some(Typed::Text(text)) => Some(text),
             _ => None,

@@ -72,6 +72,7 @@ impl Builder<'_> {
             loading: self.amount("training.loading"),
             lora: self.lora(),
             loss_scale: self.count("training.loss_scale")?,
+            recipe: self.recipe()?,
             parallelism: self.parallelism(zero, data)?,
         })
     }
