@@ -110,10 +110,10 @@ fn every_model_of_the_catalog_has_its_parameters() {
 #[test]
 fn the_readme_counts_the_catalog() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let [models, devices] = ["model", "device"].map(|kind| catalog::names(kind).count());
+    let [models, devices, laws] = ["model", "device", "law"].map(|kind| catalog::names(kind).count());
     assert!(
-        readme.contains(&format!("{models} published models and {devices} devices")),
-        "{models}, {devices}"
+        readme.contains(&format!("{models} published models, {devices} devices and {laws} scaling laws")),
+        "{models}, {devices}, {laws}"
     );
 }
 

@@ -8,19 +8,7 @@ use std::path::Path;
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use crate::support::{Folder, Run, shown};
-
-const MODEL: &str = "\
-model tiny {
-  layers = 6
-  d_model = 4096
-  vocab = 50_304
-
-  attention {
-    heads = 32
-  }
-}
-";
+use crate::support::{DEVICE, Folder, Run, WIDE, shown};
 
 const REST: &str = "
 data {
@@ -46,40 +34,6 @@ training {
 }
 ";
 
-/// A device of its own: constants of the catalog are fitted anew now and then.
-const DEVICE: &str = "
-device mine {
-  memory = 80 GB
-  memory_bandwidth = 2 TB/s
-  link = 300 GB/s
-  network = 25 GB/s
-  host_link = 32 GB/s
-  host_memory = 2 TB
-  host_memory_bandwidth = 400 GB/s
-  generation = mine
-
-  peak {
-    bf16 = 312 TFLOP/s
-  }
-}
-
-generation mine {
-  matmul = 80%
-  matmul_fp8 = 60%
-  matmul_fp4 = 45%
-  depth = 256
-  processors = 108
-  attention_forward = 60%
-  attention_backward = 55%
-  memory = 75%
-  launch = 5 us
-  link = 75%
-  link_latency = 4 us
-  network = 75%
-  network_latency = 10 us
-}
-";
-
 /// A law of its own, for the same reason.
 const LAW: &str = "
 law mine {
@@ -94,10 +48,10 @@ law mine {
 
 fn folder(test: &str) -> Folder {
     let folder = Folder::new(test);
-    let plan = format!("{MODEL}{REST}{DEVICE}{LAW}");
+    let plan = format!("{WIDE}{REST}{DEVICE}{LAW}");
     let tight = "\nrequire {\n  training.calendar_time <= 7 days\n  training.cost <= $5k\n}\n";
     folder
-        .write("model.llm", MODEL)
+        .write("model.llm", WIDE)
         .write("plan.llm", &plan)
         .write("large.llm", plan.replace("layers = 6", "layers = 96").replace("zero = 1", "zero = 0"))
         .write("tight.llm", format!("{plan}{tight}"));
@@ -293,7 +247,7 @@ fn what_is_not_one_plan_is_left_alone() {
     assert!(
         requirements(&folder, "two.llm").iter().all(|own| own["fix"].is_null() && own["help"] != Value::Null)
     );
-    let piped = folder.pipe(&["check", "-", "--fix"], MODEL.as_bytes());
+    let piped = folder.pipe(&["check", "-", "--fix"], WIDE.as_bytes());
     assert!(piped.stderr.starts_with("error: --fix writes a file"), "{}", shown(&piped));
 }
 

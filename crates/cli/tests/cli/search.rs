@@ -6,19 +6,7 @@ use std::path::Path;
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use crate::support::{Folder, Run, shown};
-
-const MODEL: &str = "\
-model tiny {
-  layers = 6
-  d_model = 4096
-  vocab = 50_304
-
-  attention {
-    heads = 32
-  }
-}
-";
+use crate::support::{DEVICE, Folder, Run, WIDE, shown};
 
 const REST: &str = "
 data {
@@ -47,42 +35,8 @@ require {
 }
 ";
 
-/// A device of its own: constants of the catalog are fitted anew now and then.
-const DEVICE: &str = "
-device mine {
-  memory = 80 GB
-  memory_bandwidth = 2 TB/s
-  link = 300 GB/s
-  network = 25 GB/s
-  host_link = 32 GB/s
-  host_memory = 2 TB
-  host_memory_bandwidth = 400 GB/s
-  generation = mine
-
-  peak {
-    bf16 = 312 TFLOP/s
-  }
-}
-
-generation mine {
-  matmul = 80%
-  matmul_fp8 = 60%
-  matmul_fp4 = 45%
-  depth = 256
-  processors = 108
-  attention_forward = 60%
-  attention_backward = 55%
-  memory = 75%
-  launch = 5 us
-  link = 75%
-  link_latency = 4 us
-  network = 75%
-  network_latency = 10 us
-}
-";
-
 fn plan() -> String {
-    format!("{MODEL}{DEVICE}{REST}")
+    format!("{WIDE}{DEVICE}{REST}")
 }
 
 fn json(run: &Run) -> Value {
@@ -345,7 +299,7 @@ fn where_nothing_fits_or_holds_that_is_said() {
     assert!(run.stdout.starts_with("NONE tiny: nothing runs and fits\n"), "{}", run.stdout);
     assert!(run.stdout.contains("more than memory.per_device may be"), "{}", run.stdout);
 
-    folder.write("model.llm", MODEL);
+    folder.write("model.llm", WIDE);
     let run = folder.run(&["search", "model.llm"]);
     assert_eq!(run.code, 1);
     assert_eq!(run.stderr, "error: a search needs `training` and `hardware`: declare them\n");

@@ -21,6 +21,53 @@ model tiny {
 }
 ";
 
+/// A model that is worth dividing over devices.
+pub(crate) const WIDE: &str = "\
+model tiny {
+  layers = 6
+  d_model = 4096
+  vocab = 50_304
+
+  attention {
+    heads = 32
+  }
+}
+";
+
+/// A device of its own: constants of the catalog are fitted anew now and then.
+pub(crate) const DEVICE: &str = "
+device mine {
+  memory = 80 GB
+  memory_bandwidth = 2 TB/s
+  link = 300 GB/s
+  network = 25 GB/s
+  host_link = 32 GB/s
+  host_memory = 2 TB
+  host_memory_bandwidth = 400 GB/s
+  generation = mine
+
+  peak {
+    bf16 = 312 TFLOP/s
+  }
+}
+
+generation mine {
+  matmul = 80%
+  matmul_fp8 = 60%
+  matmul_fp4 = 45%
+  depth = 256
+  processors = 108
+  attention_forward = 60%
+  attention_backward = 55%
+  memory = 75%
+  launch = 5 us
+  link = 75%
+  link_latency = 4 us
+  network = 75%
+  network_latency = 10 us
+}
+";
+
 /// Blocks that make [`MODEL`] a training plan.
 pub(crate) const TRAINING: &str = "
 data {
