@@ -140,10 +140,7 @@ impl<'a> Quantities<'a> {
 
     /// Whether a formula has a value: everything that it reads is there, and nothing of it overflows.
     pub(crate) fn comes_out(&self, formula: &str) -> bool {
-        let parsed = parsed::formula(formula, self.bare);
-        let value =
-            parsed.ok().and_then(|parsed| expr::evaluate(&parsed, &mut Known { quantities: self }).ok());
-        matches!(value, Some(Evaluated::Quantity { number: Some(_), .. }))
+        self.value_of(formula).is_some()
     }
 
     /// States that a quantity is at best of a grade: figures of its formula are that are written out in it.
@@ -452,20 +449,7 @@ fn uncertain_stage(path: &str) -> bool {
 
 /// Whether a quantity is shown in percent.
 pub(crate) fn in_percent(path: &str) -> bool {
-    let rate = matches!(
-        path,
-        "training.goodput"
-            | "training.hfu"
-            | "training.modelled_mfu"
-            | "inference.mfu"
-            | "efficiency.mfu"
-            | "efficiency.goodput"
-            | "budget.waste"
-    );
-    let endings = ["share", ".saving", "_waste", "_worth", ".pass_at_k", ".kept"];
-    let share = rate || endings.iter().any(|end| path.ends_with(end));
-    let share = share || path.starts_with("scaling.error.") || path.starts_with("training.lost.");
-    share || declared_share(path)
+    declared_share(path) || schema::derived(path).is_some_and(|derived| derived.percent)
 }
 
 /// Whether dollars are shown in fractions of a cent: a million tokens of a small model cost little.

@@ -2,13 +2,10 @@
 //! the run.
 
 mod beside;
-mod laws;
+mod miss;
 mod warnings;
 
-pub use laws::{
-    Miss, compute_for_lost, critical_batch, deepseek_batch, deepseek_rate, kaplan_critical_batch, lost,
-    step_law_batch, step_law_rate, steps_over_least, tokens_over_least,
-};
+pub use miss::{Miss, lost};
 
 use llmplan_spec::plan::{Optimizer, Training};
 

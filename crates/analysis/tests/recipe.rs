@@ -4,10 +4,7 @@
 
 mod support;
 
-use llmplan_analysis::recipe::{
-    Miss, compute_for_lost, critical_batch, deepseek_batch, deepseek_rate, kaplan_critical_batch, lost,
-    step_law_batch, step_law_rate, steps_over_least, tokens_over_least,
-};
+use llmplan_analysis::recipe::{Miss, lost};
 use llmplan_analysis::report::{Grade, Report, Section};
 use llmplan_analysis::scaling::Parametric;
 use llmplan_spec::diagnostic::{Diagnostic, Severity};
@@ -289,4 +286,56 @@ fn no_plan_fails_by_what_is_recommended() {
         assert!(found.iter().all(|diagnostic| diagnostic.severity == Severity::Warning), "{found:#?}");
         assert!(report.quantities.iter().all(|quantity| quantity.value.number().is_none_or(f64::is_finite)));
     }
+}
+
+// What the formulas of the report say, written down a second time from the papers.
+
+/// The learning rate that Step Law recommends: 1.79 N^-.713 D^.307, N without embeddings (Li 2025). Its runs have 215M to
+/// 1.07B parameters and 4B to 100B tokens, and were trained by AdamW.
+fn step_law_rate(params: f64, tokens: f64) -> f64 {
+    1.79 * libm::pow(params, -0.713) * libm::pow(tokens, 0.307)
+}
+
+/// The batch in tokens that Step Law recommends: 0.58 D^.571 (Li 2025).
+fn step_law_batch(tokens: f64) -> f64 {
+    0.58 * libm::pow(tokens, 0.571)
+}
+
+/// The learning rate that DeepSeek's law recommends: 0.3118 C^-.125, C in FLOP, non-embedding FLOPs per token × D (DeepSeek
+/// LLM 2024 equation 1). Its runs have 1e17 to 2e19 FLOP.
+fn deepseek_rate(compute: f64) -> f64 {
+    0.3118 * libm::pow(compute, -0.125)
+}
+
+/// The batch in tokens that DeepSeek's law recommends: 0.2920 C^.3271 (DeepSeek LLM 2024 equation 1).
+fn deepseek_batch(compute: f64) -> f64 {
+    0.292 * libm::pow(compute, 0.3271)
+}
+
+/// The batch in tokens that takes 20 % more tokens than the least: 22.91 (D/1M)^.47 sequences of 512 tokens (Zhang 2024, on
+/// models of 85M to 1.2B parameters).
+fn critical_batch(tokens: f64) -> f64 {
+    22.91 * libm::pow(tokens / 1e6, 0.47) * 512.0
+}
+
+/// The batch in tokens that takes twice the least tokens: 2e8 / L^(1/.21), L in nats per token (Kaplan 2020 §5.1).
+fn kaplan_critical_batch(loss: f64) -> f64 {
+    2e8 * libm::pow(loss, -1.0 / 0.21)
+}
+
+/// Tokens of a run over the least that reach its loss, where `overhead` is what the critical batch adds: 1 + o·B/B_crit
+/// (McCandlish 2018 equation 2.11, whose critical batch has an overhead of 1).
+fn tokens_over_least(batch: f64, critical: f64, overhead: f64) -> f64 {
+    1.0 + overhead * batch / critical
+}
+
+/// Steps of a run over the least that reach its loss: 1 + B_crit/(o·B), the other side of [`tokens_over_least`].
+fn steps_over_least(batch: f64, critical: f64, overhead: f64) -> f64 {
+    1.0 + critical / (overhead * batch)
+}
+
+/// The compute that makes up for a share of the loss that is lost, over the run's: (r_after/r_before)^(1/g), with r the loss
+/// above the law's floor and `power` the law's 1/g.
+fn compute_for_lost(loss: f64, floor: f64, power: f64, lost: f64) -> f64 {
+    libm::pow((loss * (1.0 + lost) - floor) / (loss - floor), power)
 }

@@ -69,7 +69,7 @@ fn batch(q: &mut Quantities<'_>) {
     .note(format!(
         "{} of the tokens are beyond the least that reach this loss, and 16.7% at the critical batch (Zhang 2024, on models of \
          up to 1.2B params)",
-        format::percent(wasted(batch, critical)),
+        format::percent(wasted(q).unwrap_or_default()),
     ))
     .help(format!(
         "use at most {} a step, or fewer devices",
@@ -78,8 +78,8 @@ fn batch(q: &mut Quantities<'_>) {
     q.warnings.push(diagnostic);
 }
 
-/// The share of a run's tokens that are beyond the least.
-pub(super) fn wasted(batch: f64, critical: f64) -> f64 {
-    let over = super::tokens_over_least(batch, critical, 0.2);
-    1.0 - 1.0 / over
+/// The share of a run's tokens that are beyond the least: the extra ones are counted over the least.
+fn wasted(q: &Quantities<'_>) -> Option<f64> {
+    let extra = q.number("recipe.batch.extra_tokens_share")?;
+    Some(extra / (1.0 + extra))
 }

@@ -33,16 +33,6 @@ impl Repetition {
         params - (1.0 - exp(-repeats.max(0.0))) * (params - saturated(best, params, self.params))
     }
 
-    /// Worth of a token on average after so many epochs, of a distinct one: D_eff / D.
-    pub fn worth(self, epochs: f64) -> f64 {
-        self.effective_tokens(1.0, epochs) / epochs
-    }
-
-    /// Worth of the last token of so many epochs, of a distinct one: e^(−(e−1)/R*), the derivative of D_eff.
-    pub fn marginal(self, epochs: f64) -> f64 {
-        exp(-(epochs.max(1.0) - 1.0) / self.tokens)
-    }
-
     /// Loss of so many parameters after so many tokens of which `unique` are distinct (eq. 7 within `law`'s own constants);
     /// `None` where the law has no loss.
     pub fn loss(self, law: &Law, params: f64, tokens: f64, unique: f64) -> Option<f64> {

@@ -111,12 +111,7 @@ static RUNS: &[Derived] = &[
     row("model.params.adapters", Unit::PARAMS, "adapters of low rank, all that is trained", LORA),
     row("model.params.quantized", Unit::PARAMS, "frozen weights that are stored in few bits", LORA),
     row("model.params.per_layer", Unit::PARAMS, "one layer, norms included", &[]),
-    row(
-        "model.params.embedding_share",
-        Unit::NONE,
-        "share of embeddings, positions and output in the total",
-        &[],
-    ),
+    share("model.params.embedding_share", "share of embeddings, positions and output in the total", &[]),
     row("model.params.rule_of_thumb", Unit::PARAMS, "12Ld² + 2Vd (Vd where embeddings are tied)", &[]),
     row("model.layer.*.count", Unit::NONE, "how many layers are of a kind, where layers differ", &[]),
     row("model.layer.*.params", Unit::PARAMS, "one layer of a kind, norms included", &[]),
@@ -276,7 +271,7 @@ static RUNS: &[Derived] = &[
         "what the backward pass of a sequence of T tokens runs again",
         TRAINING,
     ),
-    row("flops.attention_share", Unit::NONE, "share of QKᵀ and weighted sum in the forward pass", SEQUENCE),
+    share("flops.attention_share", "share of QKᵀ and weighted sum in the forward pass", SEQUENCE),
     row("flops.sequence_ratio", Unit::NONE, "T/d: the T² terms are negligible while it is small", SEQUENCE),
     row("flops.rule_of_thumb.forward", Unit::FLOP, "2N: forward pass, per token", &[]),
     row("flops.rule_of_thumb.training", Unit::FLOP, "6N: forward and backward, per token", &[]),
@@ -341,7 +336,7 @@ static RUNS: &[Derived] = &[
     text("memory.peak_at", "the stage and the instant of the peak", CLUSTER),
     row("memory.stage.*", Unit::BYTES, "peak of the first, a middle or the last stage", CLUSTER),
     row("memory.at.*", Unit::BYTES, "memory of the device with the peak, at an instant of the step", CLUSTER),
-    row("memory.device_share", Unit::NONE, "the peak over the memory of a device", FITS),
+    share("memory.device_share", "the peak over the memory of a device", FITS),
     row("memory.host_per_node", Unit::BYTES, "what the devices of one host keep in its memory", CLUSTER),
     row("data.unique_tokens", Unit::TOKENS, "distinct tokens of all sources, after their stages", SOURCES),
     row("data.epochs", Unit::NONE, "tokens consumed over distinct tokens", SOURCES),
@@ -378,12 +373,7 @@ static RUNS: &[Derived] = &[
         &["training", "hardware"],
     ),
     row("training.hardware_flops", Unit::FLOP, "FLOPs of the run with what is recomputed", RUN),
-    row(
-        "training.hfu",
-        Unit::NONE,
-        "hardware FLOPs utilisation: the MFU, with what is recomputed counted",
-        RATE,
-    ),
+    share("training.hfu", "hardware FLOPs utilisation: the MFU, with what is recomputed counted", RATE),
     row(
         "training.step_time.compute",
         Unit::TIME,
@@ -407,7 +397,7 @@ static RUNS: &[Derived] = &[
     ),
     row("training.step_time.loading", Unit::TIME, "waiting for data", CLUSTER),
     row("training.step_time.modelled", Unit::TIME, "one step, modelled: the sum of its parts", CLUSTER),
-    row("training.modelled_mfu", Unit::NONE, "model FLOPs utilisation of the modelled step", CLUSTER),
+    share("training.modelled_mfu", "model FLOPs utilisation of the modelled step", CLUSTER),
     row("training.time", Unit::TIME, "time at `training.mfu`, without interruptions", TIME),
     row(
         "training.step_time",
@@ -435,16 +425,11 @@ static RUNS: &[Derived] = &[
         "computation between two checkpoints that loses the least time",
         DEVICES,
     ),
-    row("training.goodput", Unit::NONE, "share of the time that is computation which is kept", DEVICES),
-    row(
-        "training.lost.checkpoints",
-        Unit::NONE,
-        "share of the time that checkpoints are written in",
-        DEVICES,
-    ),
-    row("training.lost.rework", Unit::NONE, "share of the time that failures undo", DEVICES),
-    row("training.lost.restarts", Unit::NONE, "share of the time that restarts take", DEVICES),
-    row("training.lost.stragglers", Unit::NONE, "share of the time that the slowest device costs", DEVICES),
+    share("training.goodput", "share of the time that is computation which is kept", DEVICES),
+    share("training.lost.checkpoints", "share of the time that checkpoints are written in", DEVICES),
+    share("training.lost.rework", "share of the time that failures undo", DEVICES),
+    share("training.lost.restarts", "share of the time that restarts take", DEVICES),
+    share("training.lost.stragglers", "share of the time that the slowest device costs", DEVICES),
     row("training.calendar_time", Unit::TIME, "time with checkpoints, failures and restarts", TIME),
     row("training.failures", Unit::NONE, "failures to expect in the calendar time", TIME),
     row("training.device_hours", DEVICE_TIME, "devices × calendar time", TIME),
@@ -470,9 +455,14 @@ const fn row(
     meaning: &'static str,
     needs: &'static [&'static str],
 ) -> Derived {
-    Derived { path, unit: Some(unit), meaning, needs }
+    Derived { path, unit: Some(unit), percent: false, meaning, needs }
+}
+
+/// A plain number that is shown in percent.
+const fn share(path: &'static str, meaning: &'static str, needs: &'static [&'static str]) -> Derived {
+    Derived { path, unit: Some(Unit::NONE), percent: true, meaning, needs }
 }
 
 const fn text(path: &'static str, meaning: &'static str, needs: &'static [&'static str]) -> Derived {
-    Derived { path, unit: None, meaning, needs }
+    Derived { path, unit: None, percent: false, meaning, needs }
 }

@@ -159,6 +159,8 @@ pub struct Derived {
     pub path: &'static str,
     /// Its unit; `None` for a text.
     pub unit: Option<Unit>,
+    /// Whether it is a share, or a change, that is shown in percent.
+    pub percent: bool,
     /// What it is, in a line.
     pub meaning: &'static str,
     /// The blocks and attributes it needs beyond the model.

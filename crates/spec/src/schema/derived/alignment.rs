@@ -1,6 +1,6 @@
 //! Quantities of `alignment`. The segment `*` is the name of a stage.
 
-use super::{Derived, row, text};
+use super::{Derived, row, share, text};
 use crate::units::Unit;
 
 const STAGE: &[&str] = &["alignment"];
@@ -25,18 +25,8 @@ pub(super) static ROWS: &[Derived] = &[
     row("alignment.*.rollouts", Unit::NONE, "samples that are generated, in all passes", STAGE),
     row("alignment.*.rollout_tokens", Unit::TOKENS, "tokens of all samples, their prompts included", STAGE),
     row("alignment.*.generated_tokens", Unit::TOKENS, "tokens that are decoded", STAGE),
-    row(
-        "alignment.*.pass_at_k",
-        Unit::NONE,
-        "share of prompts that at least one of their samples solves",
-        SIGNAL,
-    ),
-    row(
-        "alignment.*.usable_share",
-        Unit::NONE,
-        "share of groups whose samples are not all right or all wrong",
-        SIGNAL,
-    ),
+    share("alignment.*.pass_at_k", "share of prompts that at least one of their samples solves", SIGNAL),
+    share("alignment.*.usable_share", "share of groups whose samples are not all right or all wrong", SIGNAL),
     row("alignment.*.kept_samples", Unit::NONE, "samples, examples or pairs that teach something", STAGE),
     row("alignment.*.tokens", Unit::TOKENS, "tokens that are trained on, repeats counted", STAGE),
     row("alignment.*.flops.generation", Unit::FLOP, "reading prompts and decoding answers", STAGE),
@@ -53,7 +43,7 @@ pub(super) static ROWS: &[Derived] = &[
     row("alignment.*.flops.teacher", Unit::FLOP, "the teacher's forward passes", STAGE),
     row("alignment.*.flops.training", Unit::FLOP, "forward and backward passes of what is trained", STAGE),
     row("alignment.*.flops", Unit::FLOP, "FLOPs of the stage: the sum of its parts", STAGE),
-    row("alignment.*.generation_flops_share", Unit::NONE, "share of the FLOPs that generation has", STAGE),
+    share("alignment.*.generation_flops_share", "share of the FLOPs that generation has", STAGE),
     row("alignment.*.logits_size", Unit::BYTES, "the teacher's largest logits and their places", STAGE),
     row(
         "alignment.*.memory.policy",
@@ -118,9 +108,8 @@ pub(super) static ROWS: &[Derived] = &[
     row("alignment.*.time.verifier", Unit::TIME, "judging all samples", DEVICES),
     row("alignment.*.time.training", Unit::TIME, "training, and the forward passes that it needs", DEVICES),
     row("alignment.*.time", Unit::TIME, "time of the stage", DEVICES),
-    row(
+    share(
         "alignment.*.generation_share",
-        Unit::NONE,
         "share of device time that generation has: what a split gives it",
         DEVICES,
     ),
@@ -145,12 +134,7 @@ pub(super) static ROWS: &[Derived] = &[
     ),
     row("alignment.*.cost_over_buying", Unit::NONE, "that, over what a million tokens cost to buy", MARKET),
     row("alignment.*.training_cost_per_million_tokens", Unit::MONEY, "training on a million tokens", PRICED),
-    row(
-        "alignment.*.repeat_worth",
-        Unit::NONE,
-        "what a token of one more epoch is worth, in distinct ones",
-        WORTH,
-    ),
+    share("alignment.*.repeat_worth", "what a token of one more epoch is worth, in distinct ones", WORTH),
     row(
         "alignment.*.worth_over_repeating",
         Unit::NONE,

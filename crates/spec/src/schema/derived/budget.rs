@@ -1,6 +1,6 @@
 //! Quantities of `budget`.
 
-use super::{Derived, row, text};
+use super::{Derived, row, share, text};
 use crate::units::Unit;
 
 const BUDGET: &[&str] = &["budget"];
@@ -40,9 +40,9 @@ pub(super) static ROWS: &[Derived] = &[
         "compute over the most that the law was fitted to; 1 within",
         RANGE,
     ),
-    row("budget.plan_share", Unit::NONE, "what the plan as declared uses of the budget", PLAN),
+    share("budget.plan_share", "what the plan as declared uses of the budget", PLAN),
     row("budget.loss_of_plan", Unit::NONE, "loss of the plan as declared, in nats per token", PLAN),
-    row("budget.waste", Unit::NONE, "share of the budget that the plan's loss would not need", PLAN),
+    share("budget.waste", "share of the budget that the plan's loss would not need", PLAN),
     row("budget.lifetime.params", Unit::PARAMS, "N where the same FLOP are for training and serving", SERVED),
     row("budget.lifetime.tokens", Unit::TOKENS, "tokens of training for it", SERVED),
     row("budget.lifetime.loss", Unit::NONE, "its loss, in nats per token", SERVED),

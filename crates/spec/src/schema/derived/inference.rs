@@ -1,6 +1,6 @@
 //! Quantities of `inference`.
 
-use super::{DEVICE_TIME, Derived, row};
+use super::{DEVICE_TIME, Derived, row, share, text};
 use crate::units::{Dimension, Unit};
 
 const SERVED: &[&str] = &["inference"];
@@ -74,7 +74,7 @@ pub(super) static ROWS: &[Derived] = &[
     row("inference.memory.reserve", Unit::BYTES, "what context and libraries take of one device", SERVED),
     row("inference.memory.kv_cache", Unit::BYTES, "KV cache of the batch on one device", HELD),
     row("inference.memory", Unit::BYTES, "memory of one device that serves", HELD),
-    row("inference.memory_share", Unit::NONE, "share of the device's memory that serving takes", HELD),
+    share("inference.memory_share", "share of the device's memory that serving takes", HELD),
     row("inference.largest_batch", Unit::SEQUENCES, "sequences that fit in one replica", HELD),
     row("inference.sequences", Unit::SEQUENCES, "sequences that one replica decodes together", HELD),
     row("inference.device.memory", Unit::BYTES, "memory of the serving device", HELD),
@@ -84,9 +84,9 @@ pub(super) static ROWS: &[Derived] = &[
         "bandwidth of its memory as sold",
         TIMED,
     ),
-    row("inference.device.memory_share", Unit::NONE, "share of that which kernels reach", TIMED),
+    share("inference.device.memory_share", "share of that which kernels reach", TIMED),
     row("inference.device.peak", RATE, "its dense peak in the data type of products", TIMED),
-    row("inference.device.matmul_share", Unit::NONE, "share of the peak that large products reach", TIMED),
+    share("inference.device.matmul_share", "share of the peak that large products reach", TIMED),
     row("inference.device.link", Unit::BYTES_PER_SECOND, "its links within a node as sold", LINKED),
     row("inference.device.price", Unit::MONEY_PER_TIME, "price of one serving device for a time", PRICED),
     row("inference.bandwidth", Unit::BYTES_PER_SECOND, "bandwidth of its memory as reached", TIMED),
@@ -136,7 +136,7 @@ pub(super) static ROWS: &[Derived] = &[
         "tokens of answers per device",
         TIMED,
     ),
-    row("inference.mfu", Unit::NONE, "share of the peak that serving's FLOPs are", TIMED),
+    share("inference.mfu", "share of the peak that serving's FLOPs are", TIMED),
     row("inference.cost_per_million", Unit::MONEY, "a million tokens, prompts and answers alike", PRICED),
     row("inference.cost_per_million.input", Unit::MONEY, "a million tokens of prompts", PRICED),
     row("inference.cost_per_million.output", Unit::MONEY, "a million tokens of answers", PRICED),
@@ -158,18 +158,12 @@ pub(super) static ROWS: &[Derived] = &[
         "nats per token that quantizing the weights adds, by the precision law",
         QUANTIZED,
     ),
-    row(
+    share(
         "inference.quantization_share",
-        Unit::NONE,
         "that, as a share of what the loss is above the law's floor",
         QUANTIZED,
     ),
-    Derived {
-        path: "inference.quantization_risk",
-        unit: None,
-        meaning: "low, medium or high, by that share",
-        needs: QUANTIZED,
-    },
+    text("inference.quantization_risk", "low, medium or high, by that share", QUANTIZED),
     row(
         "inference.optimal.params",
         Unit::PARAMS,
@@ -177,7 +171,7 @@ pub(super) static ROWS: &[Derived] = &[
         OPTIMAL,
     ),
     row("inference.optimal.tokens", Unit::TOKENS, "D of that model", OPTIMAL),
-    row("inference.optimal.saving", Unit::NONE, "share of the plan's FLOPs that it saves", OPTIMAL),
+    share("inference.optimal.saving", "share of the plan's FLOPs that it saves", OPTIMAL),
     row("inference.price_ratio", Unit::NONE, "price of a useful FLOP of serving over one of training", BOTH),
     row(
         "inference.optimal.by_cost.params",
@@ -186,5 +180,5 @@ pub(super) static ROWS: &[Derived] = &[
         BOTH,
     ),
     row("inference.optimal.by_cost.tokens", Unit::TOKENS, "D of that model", BOTH),
-    row("inference.optimal.by_cost.saving", Unit::NONE, "share of the plan's cost that it saves", BOTH),
+    share("inference.optimal.by_cost.saving", "share of the plan's cost that it saves", BOTH),
 ];

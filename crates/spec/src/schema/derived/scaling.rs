@@ -1,6 +1,6 @@
 //! Quantities of `scaling`, and what repeated data is worth.
 
-use super::{Derived, row};
+use super::{Derived, row, share};
 use crate::units::Unit;
 
 const DATA: &[&str] = &["data"];
@@ -12,7 +12,7 @@ const RANGE: &[&str] = &["data", "law.compute_high"];
 pub(super) static ROWS: &[Derived] = &[
     row("data.effective_tokens", Unit::TOKENS, "D_eff: distinct tokens that would teach as much", SOURCES),
     row("data.*.effective_tokens", Unit::TOKENS, "distinct tokens that would teach as much", SOURCES),
-    row("data.*.marginal_worth", Unit::NONE, "worth of the last token taken, of a distinct one", SOURCES),
+    share("data.*.marginal_worth", "worth of the last token taken, of a distinct one", SOURCES),
     row(
         "scaling.params",
         Unit::PARAMS,
@@ -20,7 +20,7 @@ pub(super) static ROWS: &[Derived] = &[
         DATA,
     ),
     row("scaling.effective_tokens", Unit::TOKENS, "D of the law: repeated tokens count for less", DATA),
-    row("scaling.repetition_worth", Unit::NONE, "worth of a token on average, of a distinct one", SOURCES),
+    share("scaling.repetition_worth", "worth of a token on average, of a distinct one", SOURCES),
     row("scaling.repeats", Unit::NONE, "tokens taken over those of them that are distinct, less 1", SOURCES),
     row(
         "scaling.best_params_for_unique",
@@ -38,9 +38,8 @@ pub(super) static ROWS: &[Derived] = &[
     ),
     row("scaling.loss", Unit::NONE, "loss of the plan by its law, in nats per token", DATA),
     row("scaling.bits_per_byte", Unit::NONE, "that loss in bits per byte of text", BYTES),
-    row(
+    share(
         "scaling.error.*",
-        Unit::NONE,
         "share of a task that is answered wrongly, by the law's fit of it",
         &["data", "law.task"],
     ),
@@ -51,9 +50,8 @@ pub(super) static ROWS: &[Derived] = &[
     row("scaling.optimal_tokens_per_param", Unit::NONE, "D*/N* at this compute", DATA),
     row("scaling.overtraining", Unit::NONE, "tokens per parameter over the optimum's at this compute", DATA),
     row("scaling.equal_loss_compute", Unit::FLOP, "the least compute that reaches this loss", DATA),
-    row(
+    share(
         "scaling.compute_waste",
-        Unit::NONE,
         "compute beyond the least that reaches this loss, as a share of that",
         DATA,
     ),
@@ -76,5 +74,5 @@ pub(super) static ROWS: &[Derived] = &[
     row("scaling.*.optimal_tokens", Unit::TOKENS, "D* by a law", DATA),
     row("scaling.*.optimal_loss", Unit::NONE, "L* by a law, in nats per token of its own tokenizer", DATA),
     row("scaling.*.optimal_tokens_per_param", Unit::NONE, "D*/N* by a law", DATA),
-    row("scaling.*.compute_waste", Unit::NONE, "compute beyond the least for this loss, by a law", DATA),
+    share("scaling.*.compute_waste", "compute beyond the least for this loss, by a law", DATA),
 ];
